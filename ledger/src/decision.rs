@@ -1,0 +1,248 @@
+//! What the contract decides about a round. A proposer puts a decision into its block; every
+//! validator recomputes it from the same inputs and votes only for the same bits.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Digest, MemberId, RoundNumber, TaskId};
+use crate::task::AggregationRule;
+
+/// What became of one update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Verdict {
+    /// Entered the aggregation as it was.
+    #[n(0)]
+    Accept,
+    /// Entered scaled down to the norm limit.
+    #[n(1)]
+    Clip,
+    /// Entered with less weight than others.
+    #[n(2)]
+    DownWeight,
+    /// Did not enter.
+    #[n(3)]
+    Reject,
+    /// Did not enter because its member is in quarantine; it was scored all the same.
+    #[n(4)]
+    Quarantine,
+}
+
+/// Why a verdict was given. The numbers beside it say by how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Reason {
+    /// Nothing was wrong with it.
+    #[n(0)]
+    Clean,
+    /// The rule left it out: too far from the others.
+    #[n(1)]
+    NotSelected,
+    /// Its distance to the aggregate is far above the round's median distance.
+    #[n(2)]
+    Outlier,
+    /// Its norm is over the band's upper limit.
+    #[n(3)]
+    NormTooLarge,
+    /// Its norm is under the band's lower limit.
+    #[n(4)]
+    NormTooSmall,
+    /// Its norm was over the clipping limit.
+    #[n(5)]
+    NormClipped,
+    /// The same bytes as another member's update.
+    #[n(6)]
+    Duplicate,
+    /// The blob does not follow the task's schema or the canonical encoding.
+    #[n(7)]
+    SchemaMismatch,
+    /// Committed but not revealed in time.
+    #[n(8)]
+    NotRevealed,
+    /// The member signed two different digests for the round.
+    #[n(9)]
+    Equivocation,
+    /// The member is in quarantine.
+    #[n(10)]
+    MemberQuarantined,
+    /// The member is on probation.
+    #[n(11)]
+    MemberOnProbation,
+    /// The revealed blob is longer or shorter than was committed.
+    #[n(12)]
+    LengthMismatch,
+}
+
+/// A named number that went into a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Measure {
+    /// Euclidean norm of the update, in units of its quantum, rounded down.
+    #[n(0)]
+    Norm,
+    /// Reference norm: the median over the latest decided rounds.
+    #[n(1)]
+    ReferenceNorm,
+    /// Euclidean distance to the aggregate, in units of the quantum, rounded down.
+    #[n(2)]
+    Distance,
+    /// Median distance of the round.
+    #[n(3)]
+    MedianDistance,
+    /// The rule's own score of the update (Krum: sum of squared distances, its integer square root).
+    #[n(4)]
+    RuleScore,
+    /// Cosine to the aggregate in millionths.
+    #[n(5)]
+    CosineMicro,
+    /// Smallest distance to any other update of the round.
+    #[n(6)]
+    NearestDistance,
+    /// Share of coordinates in which the rule used the update's value, in millionths.
+    #[n(7)]
+    UsedShareMicro,
+}
+
+/// The verdict on one update with what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct UpdateVerdict {
+    /// Whose update.
+    #[n(0)]
+    pub member: MemberId,
+    /// Digest of the update as committed.
+    #[n(1)]
+    pub update: Digest,
+    /// The verdict.
+    #[n(2)]
+    pub verdict: Verdict,
+    /// Its reason.
+    #[n(3)]
+    pub reason: Reason,
+    /// The value that was compared, in the unit of the reason (a ratio in thousandths, a count).
+    #[n(4)]
+    pub value: u64,
+    /// The threshold it was compared with, in the same unit.
+    #[n(5)]
+    pub threshold: u64,
+    /// Weight with which the update entered, in millionths of the whole; 0 when it did not.
+    #[n(6)]
+    pub weight_micro: u32,
+    /// Whether this round counts against the member's trust.
+    #[n(7)]
+    pub strike: bool,
+    /// What was measured, ordered by measure.
+    #[n(8)]
+    pub measures: Vec<(Measure, u64)>,
+}
+
+/// Why a round ended without a new model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum RoundFailure {
+    /// Fewer commitments than `updates_min` when the commit window closed.
+    #[n(0)]
+    TooFewCommitments,
+    /// Fewer admitted updates than `updates_min`, or than the rule needs, when the reveal window
+    /// closed.
+    #[n(1)]
+    TooFewUpdates,
+    /// No decision was agreed on within the decide window.
+    #[n(2)]
+    NotDecided,
+    /// The new model would leave the range that a canonical model can hold.
+    #[n(3)]
+    ModelOutOfRange,
+    /// More members than the task's f would be quarantined: the assumption under which the rule
+    /// holds is broken, and the task is frozen at its last model.
+    #[n(4)]
+    TooManySuspects,
+}
+
+/// One candidate aggregate that evaluators may score.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct Candidate {
+    /// The rule that made it.
+    #[n(0)]
+    pub rule: AggregationRule,
+    /// Digest of the canonical aggregate.
+    #[n(1)]
+    pub aggregate: Digest,
+    /// Digest of the model that would follow.
+    #[n(2)]
+    pub model: Digest,
+}
+
+/// The model that a round leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum OutcomeResult {
+    /// A new model.
+    #[n(0)]
+    Aggregated {
+        /// What was aggregated, and how.
+        #[n(0)]
+        chosen: Candidate,
+        /// Digest of the model that the updates were trained from.
+        #[n(1)]
+        base_model: Digest,
+    },
+    /// No new model; the next round starts from the same one.
+    #[n(1)]
+    Failed {
+        /// Why.
+        #[n(0)]
+        failure: RoundFailure,
+    },
+}
+
+/// A decision about one round of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Decision {
+    /// The candidates that evaluators are to score.
+    #[n(0)]
+    Candidates {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// The candidates, the task's own rule first.
+        #[n(2)]
+        candidates: Vec<Candidate>,
+    },
+    /// The outcome of the round.
+    #[n(1)]
+    Outcome {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// New model or none.
+        #[n(2)]
+        result: OutcomeResult,
+        /// One verdict for each commitment, by member id.
+        #[n(3)]
+        verdicts: Vec<UpdateVerdict>,
+    },
+}
+
+impl Decision {
+    /// The task and round that it is about.
+    pub fn subject(&self) -> (&TaskId, RoundNumber) {
+        match self {
+            Self::Candidates { task, round, .. } | Self::Outcome { task, round, .. } => {
+                (task, *round)
+            }
+        }
+    }
+}

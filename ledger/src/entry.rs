@@ -1,0 +1,396 @@
+//! Entries: what the ledger keeps for ever, one leaf of the log each.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{from_canonical, to_canonical, CodecError};
+use crate::decision::{Candidate, OutcomeResult, UpdateVerdict};
+use crate::governance::Change;
+use crate::ids::{ChainId, Digest, Height, MemberId, RoundNumber, TaskId, TimeMs};
+use crate::limits::ENTRY_BYTES_MAX;
+use crate::transaction::Transaction;
+
+/// Why the contract refused a transaction that was well-formed, signed and in sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Rejection {
+    /// No such task.
+    #[n(0)]
+    UnknownTask,
+    /// The task has ended or is frozen.
+    #[n(1)]
+    TaskNotRunning,
+    /// Another round is open.
+    #[n(2)]
+    WrongRound {
+        /// The round that is open.
+        #[n(0)]
+        expected: RoundNumber,
+    },
+    /// The round is in another phase.
+    #[n(3)]
+    WrongPhase {
+        /// The phase the round is in.
+        #[n(0)]
+        phase: Phase,
+    },
+    /// The update was trained from another model.
+    #[n(4)]
+    WrongBaseModel {
+        /// The round's base model.
+        #[n(0)]
+        expected: Digest,
+    },
+    /// The canonical update of this task has another length.
+    #[n(5)]
+    WrongLength {
+        /// Length of this task's canonical updates in bytes.
+        #[n(0)]
+        expected: u64,
+    },
+    /// `num_examples` is zero or over the limit.
+    #[n(6)]
+    NumExamplesOutOfRange {
+        /// Largest number allowed.
+        #[n(0)]
+        max: u64,
+    },
+    /// The member already committed to this very digest.
+    #[n(7)]
+    AlreadyCommitted,
+    /// The member committed to another digest in this round: both are recorded as equivocation.
+    #[n(8)]
+    Equivocation {
+        /// The digest committed first.
+        #[n(0)]
+        committed: Digest,
+    },
+    /// The member made no commitment in this round, or to another digest.
+    #[n(9)]
+    NotCommitted,
+    /// The update is revealed already.
+    #[n(10)]
+    AlreadyRevealed,
+    /// The scores are not one for each candidate in order.
+    #[n(11)]
+    WrongCandidates,
+    /// The member has already submitted its evaluation.
+    #[n(12)]
+    AlreadyEvaluated,
+    /// The member is suspended.
+    #[n(13)]
+    MemberSuspended,
+    /// The change cannot be made; the text says what is wrong with it.
+    #[n(14)]
+    InvalidChange {
+        /// What is wrong and what is allowed.
+        #[n(0)]
+        detail: String,
+    },
+    /// No such change is up for approval.
+    #[n(15)]
+    UnknownChange,
+    /// The member has approved this change already.
+    #[n(16)]
+    AlreadyApproved,
+    /// The change is up for approval already.
+    #[n(17)]
+    AlreadyProposed,
+}
+
+/// What became of a transaction in a block.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Receipt {
+    /// It did what it says.
+    #[n(0)]
+    Accepted,
+    /// It did nothing but use up its nonce.
+    #[n(1)]
+    Refused {
+        /// Why.
+        #[n(0)]
+        rejection: Rejection,
+    },
+}
+
+/// The phase of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Phase {
+    /// Members commit to digests.
+    #[n(0)]
+    Commit,
+    /// Members publish what they committed to.
+    #[n(1)]
+    Reveal,
+    /// The candidates are being computed for evaluation.
+    #[n(2)]
+    Propose,
+    /// Members score the candidates.
+    #[n(3)]
+    Evaluate,
+    /// The outcome is being computed.
+    #[n(4)]
+    Decide,
+}
+
+/// A member's standing in one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Standing {
+    /// Full weight.
+    #[n(0)]
+    Active,
+    /// A quarter of the weight.
+    #[n(1)]
+    Probation,
+    /// No weight; still scored.
+    #[n(2)]
+    Quarantine,
+}
+
+/// Why trust moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum TrustCause {
+    /// A round without a strike.
+    #[n(0)]
+    CleanRound,
+    /// A strike in the round's verdict.
+    #[n(1)]
+    Strike,
+    /// Proof of equivocation.
+    #[n(2)]
+    Equivocation,
+    /// Strikes in a row reached the task's limit.
+    #[n(3)]
+    StrikesInARow,
+    /// Clean rounds in a row reached the task's number.
+    #[n(4)]
+    Returned,
+    /// Released by vote.
+    #[n(5)]
+    Released,
+    /// Probation ended.
+    #[n(6)]
+    ProbationEnded,
+}
+
+/// What an entry records.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EntryBody {
+    /// The chain begins.
+    #[n(0)]
+    Genesis {
+        /// Digest of the canonical genesis document.
+        #[n(0)]
+        genesis: Digest,
+    },
+    /// A transaction with its receipt.
+    #[n(1)]
+    Transaction {
+        /// The transaction, whole.
+        #[n(0)]
+        transaction: Transaction,
+        /// What became of it.
+        #[n(1)]
+        receipt: Receipt,
+    },
+    /// A round opened for commitments.
+    #[n(2)]
+    RoundOpened {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// The model to train from.
+        #[n(2)]
+        base_model: Digest,
+        /// When the commit window closes at the latest.
+        #[n(3)]
+        commit_deadline: TimeMs,
+    },
+    /// A round moved to another phase.
+    #[n(3)]
+    RoundAdvanced {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// The phase it is in now.
+        #[n(2)]
+        phase: Phase,
+        /// When this phase ends at the latest.
+        #[n(3)]
+        deadline: TimeMs,
+        /// Commitments so far.
+        #[n(4)]
+        commitments: u32,
+        /// Reveals so far.
+        #[n(5)]
+        reveals: u32,
+    },
+    /// The candidates that are up for evaluation.
+    #[n(4)]
+    CandidatesListed {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// The candidates.
+        #[n(2)]
+        candidates: Vec<Candidate>,
+    },
+    /// The verdict on one update.
+    #[n(5)]
+    UpdateVerdict {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// The verdict.
+        #[n(2)]
+        verdict: UpdateVerdict,
+    },
+    /// The round ended.
+    #[n(6)]
+    RoundOutcome {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// New model or none.
+        #[n(2)]
+        result: OutcomeResult,
+    },
+    /// A member's trust or standing moved.
+    #[n(7)]
+    TrustChanged {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round after which it moved.
+        #[n(1)]
+        round: RoundNumber,
+        /// The member.
+        #[n(2)]
+        member: MemberId,
+        /// Trust before, in millionths.
+        #[n(3)]
+        old_micro: u32,
+        /// Trust after, in millionths.
+        #[n(4)]
+        new_micro: u32,
+        /// Standing before.
+        #[n(5)]
+        old_standing: Standing,
+        /// Standing after.
+        #[n(6)]
+        new_standing: Standing,
+        /// Why.
+        #[n(7)]
+        cause: TrustCause,
+    },
+    /// An approved change took effect.
+    #[n(8)]
+    ChangeApplied {
+        /// The change.
+        #[n(0)]
+        change: Change,
+        /// Its digest.
+        #[n(1)]
+        digest: Digest,
+        /// Who approved, by id.
+        #[n(2)]
+        approvals: Vec<MemberId>,
+    },
+    /// A member signed two different commitments for one round. Both transactions are in the log.
+    #[n(9)]
+    EquivocationProved {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// The member.
+        #[n(2)]
+        member: MemberId,
+        /// Digest of the transaction that committed first.
+        #[n(3)]
+        first: Digest,
+        /// Digest of the transaction that contradicts it.
+        #[n(4)]
+        second: Digest,
+    },
+    /// A task came to its end.
+    #[n(10)]
+    TaskEnded {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The last model.
+        #[n(1)]
+        model: Digest,
+        /// Whether it was frozen because its assumption on f broke, rather than completed.
+        #[n(2)]
+        frozen: bool,
+    },
+}
+
+/// One leaf of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct Entry {
+    /// Version of this layout: [`Entry::VERSION`].
+    #[n(0)]
+    pub version: u8,
+    /// The ledger it belongs to.
+    #[n(1)]
+    pub chain_id: ChainId,
+    /// The block that made it; 0 for genesis.
+    #[n(2)]
+    pub height: Height,
+    /// Its position among the entries of that block.
+    #[n(3)]
+    pub index: u32,
+    /// The block's time.
+    #[n(4)]
+    pub time: TimeMs,
+    /// What it records.
+    #[n(5)]
+    pub body: EntryBody,
+}
+
+impl Entry {
+    /// The version of the layout that this code writes.
+    pub const VERSION: u8 = 1;
+
+    /// The canonical bytes: the leaf's content.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_canonical(self)
+    }
+
+    /// Reads an entry from its canonical bytes.
+    ///
+    /// # Errors
+    /// When the bytes are too long, malformed or not canonical.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        from_canonical("entry", bytes, ENTRY_BYTES_MAX)
+    }
+}

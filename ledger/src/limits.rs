@@ -1,0 +1,36 @@
+//! Every limit on what arrives from outside, with its reason.
+
+/// Longest member or task id, in bytes. Ids are typed by people and printed in tables.
+pub const ID_BYTES_MAX: usize = 32;
+/// Longest chain id, in bytes: what a CometBFT header allows.
+pub const CHAIN_ID_BYTES_MAX: usize = 50;
+/// Most members in a consortium. The consensus engine and the contract are designed for 4 to 100.
+pub const MEMBERS_MAX: usize = 128;
+/// Longest transaction in bytes. With its envelope it must fit one entry.
+pub const TRANSACTION_BYTES_MAX: usize = 60_000;
+/// Longest entry in bytes: a C2SP entry tile prefixes each with a 16-bit length.
+pub const ENTRY_BYTES_MAX: usize = 65_535;
+/// Longest block body in bytes. It travels in proposal parts and is kept by every node.
+pub const BLOCK_BYTES_MAX: usize = 1 << 20;
+/// Most transactions in one block, so that checking their signatures stays under half a second.
+pub const BLOCK_TRANSACTIONS_MAX: usize = 2_000;
+/// Longest genesis document in bytes: 128 members and a few tasks with a thousand tensors each.
+pub const GENESIS_BYTES_MAX: usize = 8 << 20;
+/// Most tensors in one task's schema; a ResNet-152 has 932 with its buffers.
+pub const TENSORS_MAX: usize = 1_024;
+/// Longest tensor name in bytes.
+pub const TENSOR_NAME_BYTES_MAX: usize = 128;
+/// Most dimensions of one tensor.
+pub const TENSOR_DIMENSIONS_MAX: usize = 8;
+/// Most parameters in one task, over all of its tensors.
+pub const PARAMETERS_MAX: u64 = 50_000_000;
+/// Longest free text (descriptions, reasons) in bytes.
+pub const TEXT_BYTES_MAX: usize = 1_024;
+/// Most candidate aggregates that evaluators are asked to score in one round.
+pub const CANDIDATES_MAX: usize = 8;
+/// Largest `num_examples` a member may declare: far above any hospital, far below overflow.
+pub const NUM_EXAMPLES_MAX: u64 = 1 << 40;
+/// Longest update or model blob in bytes: `PARAMETERS_MAX` values of four bytes and the header.
+pub const BLOB_BYTES_MAX: u64 = PARAMETERS_MAX * 4 + (1 << 20);
+/// Longest network address of a member, in bytes.
+pub const ADDRESS_BYTES_MAX: usize = 256;

@@ -1,0 +1,209 @@
+//! What a consortium agrees on before it trains: a task's tensors, rule, thresholds and windows.
+//!
+//! Everything here is data on the ledger. The contract interprets it and refuses what cannot work
+//! (a rule whose precondition fails, a schema over the limits) when the task is created.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Digest, TaskId};
+
+/// One tensor of the update and of the model.
+///
+/// Element `q` (an integer, |q| < 2^23) stands for the real value `q / 2^scale_bits`. Elements are
+/// in row-major order.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct TensorSpec {
+    /// Name, unique in the task; tensors are ordered by the bytes of their names.
+    #[n(0)]
+    pub name: String,
+    /// Length of each dimension, all positive; a scalar has none.
+    #[n(1)]
+    pub shape: Vec<u64>,
+    /// Binary digits behind the point, -32 to 48.
+    #[n(2)]
+    pub scale_bits: i8,
+}
+
+impl TensorSpec {
+    /// Number of elements, or `None` when the product overflows.
+    pub fn elements(&self) -> Option<u64> {
+        self.shape.iter().try_fold(1u64, |product, &length| product.checked_mul(length))
+    }
+}
+
+/// How a round's updates become one aggregate. Parameters whose meaning the papers leave open are
+/// explicit. Definitions, sources and preconditions: `fedledger_contract::aggregate`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum AggregationRule {
+    /// Weighted arithmetic mean: the undefended baseline.
+    #[n(0)]
+    Mean,
+    /// Coordinate-wise median.
+    #[n(1)]
+    Median,
+    /// Coordinate-wise mean without the f least and the f greatest values.
+    #[n(2)]
+    TrimmedMean,
+    /// The update closest to its neighbours.
+    #[n(3)]
+    Krum {
+        /// Number of nearest neighbours that are scored; the paper's n − f − 2 when absent.
+        #[n(0)]
+        neighbours: Option<u32>,
+    },
+    /// Mean of the updates with the best Krum scores.
+    #[n(4)]
+    MultiKrum {
+        /// Number of nearest neighbours that are scored; the paper's n − f − 2 when absent.
+        #[n(0)]
+        neighbours: Option<u32>,
+        /// Number of updates that are averaged; n − f when absent.
+        #[n(1)]
+        selected: Option<u32>,
+    },
+    /// Geometric median by smoothed Weiszfeld iterations (RFA).
+    #[n(5)]
+    GeometricMedian {
+        /// Number of iterations, 1 to 64.
+        #[n(0)]
+        iterations: u32,
+    },
+    /// Iterated Krum selection, then the coordinate-wise mean around the median.
+    #[n(6)]
+    Bulyan,
+    /// Mean of the differences to a centre, each clipped to a radius.
+    #[n(7)]
+    CenteredClipping {
+        /// Number of iterations, 1 to 64.
+        #[n(0)]
+        iterations: u32,
+        /// Clipping radius in thousandths of the median distance to the starting centre.
+        #[n(1)]
+        radius_milli: u32,
+    },
+}
+
+/// How much an accepted update counts before trust is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// Every member counts the same.
+    #[n(0)]
+    Uniform,
+    /// In proportion to the declared `num_examples`, at most 1.5/n of the whole for any member, so
+    /// that a declaration cannot buy the model.
+    #[n(1)]
+    Examples,
+}
+
+/// Which update norms are admitted, relative to the median norm over the latest decided rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct NormBand {
+    /// Updates under this many thousandths of the reference are refused.
+    #[n(0)]
+    pub low_milli: u32,
+    /// Updates over this many thousandths of the reference are scaled down to it.
+    #[n(1)]
+    pub clip_milli: u32,
+    /// Updates over this many thousandths of the reference are refused.
+    #[n(2)]
+    pub high_milli: u32,
+}
+
+/// How trust moves; see `fedledger_contract::trust`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct TrustPolicy {
+    /// An update is an outlier when its distance to the aggregate exceeds this many thousandths of
+    /// the median distance of the round.
+    #[n(0)]
+    pub outlier_milli: u32,
+    /// Rounds in a row with a strike before a member is quarantined.
+    #[n(1)]
+    pub strikes_to_quarantine: u32,
+    /// Rounds in a row without a strike, shadow-scored, before a quarantined member is on
+    /// probation again.
+    #[n(2)]
+    pub clean_rounds_to_return: u32,
+}
+
+/// The phase in which members score candidate aggregates on their own held-out data.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationSpec {
+    /// Further rules whose aggregates are offered beside the task's own.
+    #[n(0)]
+    pub candidates: Vec<AggregationRule>,
+    /// Length of the phase in milliseconds of block time.
+    #[n(1)]
+    pub window_ms: u64,
+}
+
+/// A federated training task. The number of members changes; f is fixed by the task, so that a
+/// verdict can be recomputed from the task and the round alone.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSpec {
+    /// Identifier, never reused.
+    #[n(0)]
+    pub id: TaskId,
+    /// What is trained, in a sentence.
+    #[n(1)]
+    pub description: String,
+    /// The tensors in the order of their names.
+    #[n(2)]
+    pub tensors: Vec<TensorSpec>,
+    /// Digest of the canonical model that round 1 starts from.
+    #[n(3)]
+    pub initial_model: Digest,
+    /// Number of rounds after which the task is complete.
+    #[n(4)]
+    pub rounds: u64,
+    /// The aggregation rule.
+    #[n(5)]
+    pub rule: AggregationRule,
+    /// f: how many of a round's updates the rule is to withstand.
+    #[n(6)]
+    pub byzantine: u32,
+    /// How updates are weighed.
+    #[n(7)]
+    pub weighting: Weighting,
+    /// Norm admission, if any.
+    #[n(8)]
+    pub norm_band: Option<NormBand>,
+    /// How trust moves; `None` records verdicts and leaves trust alone.
+    #[n(9)]
+    pub trust: Option<TrustPolicy>,
+    /// The evaluation phase, if any.
+    #[n(10)]
+    pub evaluation: Option<EvaluationSpec>,
+    /// Fewest revealed, admitted updates that a round aggregates.
+    #[n(11)]
+    pub updates_min: u32,
+    /// Longest commit phase, in milliseconds of block time.
+    #[n(12)]
+    pub commit_window_ms: u64,
+    /// Longest reveal phase, in milliseconds of block time.
+    #[n(13)]
+    pub reveal_window_ms: u64,
+    /// Longest wait for a decision that needs computing, in milliseconds of block time, after which
+    /// the round is recorded as undecided.
+    #[n(14)]
+    pub decide_window_ms: u64,
+}
+
+impl TaskSpec {
+    /// d: the number of parameters over all tensors, or `None` when it overflows.
+    pub fn parameters(&self) -> Option<u64> {
+        self.tensors.iter().try_fold(0u64, |sum, tensor| sum.checked_add(tensor.elements()?))
+    }
+}
