@@ -1,0 +1,2 @@
+//! The program under test: exactly what `fedledger` runs.
+fn main() {}
