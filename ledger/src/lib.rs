@@ -8,6 +8,7 @@
 //! crate calls.
 #![cfg_attr(not(feature = "store"), deny(clippy::disallowed_types))]
 
+pub mod block;
 pub mod codec;
 pub mod decision;
 pub mod entry;
@@ -16,5 +17,7 @@ pub mod governance;
 pub mod ids;
 pub mod keys;
 pub mod limits;
+pub mod log;
+pub mod state;
 pub mod task;
 pub mod transaction;

@@ -14,6 +14,8 @@ pub const ENTRY_BYTES_MAX: usize = 65_535;
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
 /// Most transactions in one block, so that checking their signatures stays under half a second.
 pub const BLOCK_TRANSACTIONS_MAX: usize = 2_000;
+/// Most decisions in one block: one for each of many tasks that close at once.
+pub const BLOCK_DECISIONS_MAX: usize = 64;
 /// Longest genesis document in bytes: 128 members and a few tasks with a thousand tensors each.
 pub const GENESIS_BYTES_MAX: usize = 8 << 20;
 /// Most tensors in one task's schema; a ResNet-152 has 932 with its buffers.
@@ -34,3 +36,21 @@ pub const NUM_EXAMPLES_MAX: u64 = 1 << 40;
 pub const BLOB_BYTES_MAX: u64 = PARAMETERS_MAX * 4 + (1 << 20);
 /// Longest network address of a member, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 256;
+/// Most network addresses of a member.
+pub const ADDRESSES_MAX: usize = 16;
+/// Longest canonical task in bytes: with its proposal's envelope it must fit one entry. A thousand
+/// tensors with names of 30 bytes stay below.
+pub const TASK_BYTES_MAX: usize = 50_000;
+/// Most rounds of a task: more than a century of hourly rounds.
+pub const ROUNDS_MAX: u64 = 1_000_000;
+/// Longest phase of a round in milliseconds of block time: a year.
+pub const WINDOW_MS_MAX: u64 = 365 * 24 * 3_600_000;
+/// Most tasks that run at once: each is looked at in every block.
+pub const TASKS_RUNNING_MAX: usize = 64;
+/// Most changes of one proposer that wait for approval at once, so that no member can crowd out
+/// the others.
+pub const CHANGES_OPEN_PER_MEMBER_MAX: usize = 8;
+/// How long a change waits for approval, in milliseconds of block time: 30 days.
+pub const CHANGE_WINDOW_MS: u64 = 30 * 24 * 3_600_000;
+/// Largest loss that an evaluator may report, in millionths: a mean loss of a million.
+pub const LOSS_MICRO_MAX: u64 = 1_000_000_000_000;
