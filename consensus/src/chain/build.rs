@@ -1,0 +1,115 @@
+//! Building a block: what is ready, in the order in which the contract carries it out.
+
+use std::time::Duration;
+
+use fedledger_contract::check::select_transactions;
+use fedledger_contract::decide::pending;
+use fedledger_contract::state::StateView;
+use fedledger_ledger::block::{Block, BlockBody, BlockHeader};
+use fedledger_ledger::decision::Decision;
+use fedledger_ledger::ids::{quorum, Height, TimeMs};
+use fedledger_ledger::limits::BLOCK_BYTES_MAX;
+use fedledger_ledger::transaction::{Action, Transaction};
+
+use super::{fatal, Chain, DecisionKey, Shared};
+use crate::application::{Application as _, Fatal, ProposedBlock};
+
+/// Bytes of a block that decisions may take at most is the whole; transactions fill what is left
+/// up to this share, so that blocks stay small enough to travel within a consensus round.
+const TRANSACTION_BYTES_TARGET: usize = BLOCK_BYTES_MAX / 4;
+
+impl Chain {
+    /// The decisions that the state waits for and this node has computed.
+    pub(super) fn decisions_ready(&self, shared: &Shared) -> Vec<Decision> {
+        if shared.computed.is_empty() {
+            return Vec::new();
+        }
+        pending(&self.store)
+            .iter()
+            .filter_map(|wanted| shared.computed.get(&DecisionKey::of_pending(wanted)))
+            .map(|decided| decided.decision.clone())
+            .collect()
+    }
+
+    /// The waiting transactions that may stand in the next block. A reveal waits until a quorum of
+    /// members has announced the blob, so that validators rarely have to say *not now*.
+    pub(super) fn transactions_ready(&self, shared: &Shared) -> Vec<Transaction> {
+        let view = StateView::new(&self.store);
+        let needed = quorum(shared.validators.len());
+        let sequences = shared.mempool.ready(|member| view.nonce(member));
+        let mut candidates = Vec::new();
+        for sequence in sequences {
+            for waiting in sequence {
+                if let Action::RevealUpdate { update, .. } = &waiting.transaction.body.action {
+                    let held = self.blobs.has(update);
+                    let holders = shared.availability.holders(update).count() + usize::from(held);
+                    if !held || holders < needed {
+                        break;
+                    }
+                }
+                candidates.push(waiting.transaction);
+            }
+        }
+        select_transactions(&self.store, &candidates, TRANSACTION_BYTES_TARGET)
+    }
+
+    /// Builds the block of a consensus round, or gives the one already built for it. With nothing
+    /// ready it waits for work as long as `patience` allows, and then proposes an empty block, for
+    /// which nobody votes: the next proposer may know more.
+    pub(super) async fn build(
+        &self,
+        height: Height,
+        consensus_round: u32,
+        patience: Duration,
+    ) -> Result<ProposedBlock, Fatal> {
+        if let Some(built) = self.shared().built.get(&consensus_round) {
+            return Ok(built.clone());
+        }
+        let _timed_out = tokio::time::timeout(patience, self.wanted()).await;
+        let block = self.assemble(height)?;
+        let proposed = ProposedBlock { id: block.hash(), bytes: block.to_bytes().into() };
+        let mut shared = self.shared();
+        if shared.height.next() == height {
+            shared.built.insert(consensus_round, proposed.clone());
+        }
+        Ok(proposed)
+    }
+
+    fn assemble(&self, height: Height) -> Result<Block, Fatal> {
+        let mut shared = self.shared();
+        if height != shared.height.next() {
+            return Err(Fatal(format!(
+                "asked to build block {height} on top of block {}",
+                shared.height
+            )));
+        }
+        let time = TimeMs((self.clock)().0.max(shared.time.0 + 1));
+        let decisions = self.decisions_ready(&shared);
+        let transactions = self.transactions_ready(&shared);
+        let body = BlockBody { transactions, decisions };
+        let mut header = BlockHeader {
+            chain_id: self.genesis.chain_id.clone(),
+            height,
+            time,
+            last_block_id: shared.tip_id,
+            data_hash: body.data_hash(),
+            validators_hash: shared.validators.hash(),
+            next_validators_hash: shared.validators.hash(),
+            app_hash: shared.root,
+            proposer: self.proposer,
+        };
+        match self.execute(height, time, &body) {
+            Ok(execution) => {
+                header.app_hash = execution.root;
+                header.next_validators_hash = execution.effects.validators.hash();
+                let block = Block { header, body };
+                shared.executions.insert(block.hash(), execution);
+                Ok(block)
+            }
+            Err(super::execute::ExecuteError::Block(
+                fedledger_contract::block::BlockError::Nothing,
+            )) => Ok(Block { header, body }),
+            Err(error) => Err(fatal(format!("a block of selected contents fails: {error}"))),
+        }
+    }
+}
