@@ -1,1 +1,10 @@
-//! Under construction.
+//! Learning on hospital data and attacks on it, for the demonstration on real nodes and for the
+//! laboratory in process. Both use the contract of `fedledger_contract`, unchanged.
+//!
+//! Floating point is allowed here and only here: what a member computes at home needs no agreement.
+//! What crosses into the contract is rounded to the task's integers first.
+
+pub mod data;
+pub mod metrics;
+pub mod model;
+pub mod seed;
