@@ -4,6 +4,7 @@
 //! Floating point is allowed here and only here: what a member computes at home needs no agreement.
 //! What crosses into the contract is rounded to the task's integers first.
 
+pub mod attack;
 pub mod data;
 pub mod metrics;
 pub mod model;

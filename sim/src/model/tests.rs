@@ -64,7 +64,7 @@ fn foreign_tensors_are_refused_by_name() {
     assert_eq!(change(&|t| drop(t.pop())), ModelError::Count { expected: 2, found: 1 });
     assert!(matches!(change(&|t| t.swap(0, 1)), ModelError::Name { position: 0, .. }));
     assert!(matches!(change(&|t| t[1].shape = vec![1, 5]), ModelError::Shape { .. }));
-    assert!(matches!(change(&|t| drop(t[1].values.pop())), ModelError::Shape { .. }));
+    assert!(matches!(change(&|t| t[1].values.truncate(4)), ModelError::Shape { .. }));
 }
 
 #[test]
