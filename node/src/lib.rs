@@ -1,1 +1,8 @@
-//! Under construction.
+//! The node of one institution, and the command line that goes with it.
+
+pub mod api;
+pub mod config;
+pub mod exit;
+pub mod files;
+pub mod keys;
+pub mod output;

@@ -1,0 +1,3 @@
+//! The HTTP API of a node, under `/v1`, on loopback unless the operator says otherwise.
+
+pub mod types;

@@ -1,0 +1,501 @@
+//! What passes between the running node and whoever asks it: the HTTP handlers, the command line
+//! and other programs. The JSON form of these types is part of the API under `/v1`.
+
+use fedledger_ledger::decision::{OutcomeResult, UpdateVerdict};
+use fedledger_ledger::entry::{Entry, Phase, Receipt, Rejection, Standing};
+use fedledger_ledger::governance::{Change, MemberSpec};
+use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, RoundNumber, TaskId, TimeMs};
+use fedledger_ledger::task::TaskSpec;
+use fedledger_ledger::transaction::{CandidateScore, TrainingClaims};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use utoipa::ToSchema;
+
+use crate::files::NamedTensor;
+
+/// What one node knows about itself and the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeStatus {
+    /// The ledger's name.
+    #[schema(value_type = String, example = "heart-2026")]
+    pub chain_id: ChainId,
+    /// The institution that runs this node; absent on a node that only follows.
+    #[schema(value_type = Option<String>)]
+    pub member: Option<MemberId>,
+    /// Height of the last decided block; 0 before the first.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// That block's time, in milliseconds since 1970 (UTC).
+    #[schema(value_type = u64)]
+    pub tip_time: TimeMs,
+    /// Its block id; absent at height 0.
+    #[schema(value_type = Option<String>)]
+    pub block_id: Option<Digest>,
+    /// Root of the state tree (`app_hash`) after it.
+    #[schema(value_type = String)]
+    pub state_root: Digest,
+    /// Number of entries in the log.
+    pub log_size: u64,
+    /// RFC 9162 root of the log.
+    #[schema(value_type = String)]
+    pub log_root: Digest,
+    /// The other members' nodes, in order of member id.
+    pub peers: Vec<PeerStatus>,
+    /// Number of validators.
+    pub validators: usize,
+    /// f: how many of them may be Byzantine at once.
+    pub byzantine_tolerated: usize,
+    /// What these numbers promise, in a sentence for people.
+    pub guarantee: String,
+    /// Whether the node is still fetching blocks that others have.
+    pub syncing: bool,
+    /// Whether the node signs consensus votes. It does not while it cannot rule out that it signed
+    /// something else before.
+    pub signing: bool,
+}
+
+/// Another member's node, as seen from this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PeerStatus {
+    /// The member.
+    #[schema(value_type = String)]
+    pub member: MemberId,
+    /// Its libp2p peer id.
+    pub peer_id: String,
+    /// Whether a connection is open.
+    pub connected: bool,
+    /// Address of the open connection, or of the last one.
+    pub address: Option<String>,
+    /// Height that it last announced.
+    #[schema(value_type = Option<u64>)]
+    pub height: Option<Height>,
+}
+
+/// An update that a trainer hands to its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmitUpdate {
+    /// The task.
+    pub task: TaskId,
+    /// The round; the one that is open when absent.
+    pub round: Option<RoundNumber>,
+    /// The tensors of the update: new weights minus base model.
+    pub tensors: Vec<NamedTensor>,
+    /// Number of examples trained on.
+    pub num_examples: u64,
+    /// Training claims, if any.
+    pub claims: Option<TrainingClaims>,
+    /// Digest of an attestation document, if any.
+    pub attestation: Option<Digest>,
+}
+
+/// What a node answers once the signed digest of an update is durable and on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmittedUpdate {
+    /// Digest of the `CommitUpdate` transaction.
+    #[schema(value_type = String)]
+    pub transaction: Digest,
+    /// Digest of the canonical update.
+    #[schema(value_type = String)]
+    pub update: Digest,
+    /// The round it was committed to.
+    #[schema(value_type = u64)]
+    pub round: RoundNumber,
+}
+
+/// What has become of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum TransactionStatus {
+    /// This node holds it and offers it to proposers; no block has it yet.
+    Pending,
+    /// A decided block has it.
+    Included {
+        /// The block.
+        #[schema(value_type = u64)]
+        height: Height,
+        /// Index of its entry in the log.
+        index: u64,
+        /// What the contract made of it.
+        #[schema(value_type = Object)]
+        receipt: Receipt,
+    },
+    /// This node has never seen it, or has dropped it.
+    Unknown,
+}
+
+/// Why a node did not take an action or an update.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SubmitError {
+    /// The node runs without a member key.
+    #[error("this node follows the ledger without a member key and cannot submit")]
+    NotAMember,
+    /// No such task.
+    #[error("there is no task `{task}`")]
+    UnknownTask {
+        /// The task asked for.
+        task: TaskId,
+    },
+    /// The task has ended or is frozen.
+    #[error("task `{task}` is not running any more")]
+    TaskNotRunning {
+        /// The task.
+        task: TaskId,
+    },
+    /// Another round is open.
+    #[error("round {found} of task `{task}` is not open; round {expected} is")]
+    WrongRound {
+        /// The task.
+        task: TaskId,
+        /// The round asked for.
+        found: RoundNumber,
+        /// The open round.
+        expected: RoundNumber,
+    },
+    /// The round no longer takes commitments.
+    #[error("round {round} of task `{task}` is in its {phase:?} phase and takes no updates")]
+    WrongPhase {
+        /// The task.
+        task: TaskId,
+        /// The open round.
+        round: RoundNumber,
+        /// Its phase.
+        phase: Phase,
+    },
+    /// The tensors do not make a canonical update of this task.
+    #[error("{reason}")]
+    BadUpdate {
+        /// The tensor at fault, when it is one.
+        tensor: Option<String>,
+        /// What is wrong with it, with the index and the allowed range.
+        reason: String,
+    },
+    /// `num_examples` is zero or too large.
+    #[error("num_examples must be 1 to {max}, found {found}")]
+    NumExamples {
+        /// Number given.
+        found: u64,
+        /// Largest number allowed.
+        max: u64,
+    },
+    /// The member has committed to another update in this round. Signing a second one would be
+    /// equivocation, so the node refuses before anything is signed.
+    #[error("an update was already committed to round {round}: {committed}")]
+    AlreadyCommitted {
+        /// The round.
+        round: RoundNumber,
+        /// Digest committed first.
+        committed: Digest,
+    },
+    /// The contract would refuse the action in the present state.
+    #[error("the ledger refuses this: {}", describe_rejection(.rejection))]
+    Refused {
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The action is longer than a transaction may be.
+    #[error("the transaction would be {found} bytes long, at most {max} are allowed")]
+    TooLong {
+        /// Length in bytes.
+        found: usize,
+        /// Longest length allowed in bytes.
+        max: usize,
+    },
+    /// The node is not ready: still catching up, or holding back its signature.
+    #[error("the node is not ready: {reason}")]
+    NotReady {
+        /// What it is waiting for.
+        reason: String,
+    },
+    /// Too many transactions are waiting.
+    #[error("{pending} transactions are waiting already; try again after the next block")]
+    Busy {
+        /// Number waiting.
+        pending: usize,
+    },
+    /// The node could not make the submission durable. It stops after such an error.
+    #[error("the node could not write to its data directory: {reason}")]
+    Storage {
+        /// What the operating system said.
+        reason: String,
+    },
+}
+
+/// A rejection in words.
+pub fn describe_rejection(rejection: &Rejection) -> String {
+    match rejection {
+        Rejection::UnknownTask => "no such task".into(),
+        Rejection::TaskNotRunning => "the task has ended or is frozen".into(),
+        Rejection::WrongRound { expected } => format!("round {expected} is open, not that one"),
+        Rejection::WrongPhase { phase } => {
+            format!("the round is in its {} phase", phase_word(*phase))
+        }
+        Rejection::WrongBaseModel { expected } => {
+            format!("the update must be trained from model {expected}")
+        }
+        Rejection::WrongLength { expected } => {
+            format!("canonical updates of this task are {expected} bytes long")
+        }
+        Rejection::NumExamplesOutOfRange { max } => format!("num_examples must be 1 to {max}"),
+        Rejection::AlreadyCommitted => "this very update is committed already".into(),
+        Rejection::Equivocation { committed } => {
+            format!("equivocation: {committed} was committed to this round before")
+        }
+        Rejection::NotCommitted => "no commitment to this update in this round".into(),
+        Rejection::AlreadyRevealed => "the update is revealed already".into(),
+        Rejection::WrongCandidates => {
+            "the scores must be one for each candidate, in the order listed".into()
+        }
+        Rejection::AlreadyEvaluated => "the member has scored this round already".into(),
+        Rejection::MemberSuspended => "the member is suspended".into(),
+        Rejection::InvalidChange { detail } => format!("the change cannot be made: {detail}"),
+        Rejection::UnknownChange => "no such change is up for approval".into(),
+        Rejection::AlreadyApproved => "the member has approved this change already".into(),
+        Rejection::AlreadyProposed => "the change is up for approval already".into(),
+        Rejection::LossOutOfRange { max } => format!("a loss must be at most {max} millionths"),
+    }
+}
+
+/// The name of a phase as it is written everywhere.
+pub fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Commit => "commit",
+        Phase::Reveal => "reveal",
+        Phase::Propose => "propose",
+        Phase::Evaluate => "evaluate",
+        Phase::Decide => "decide",
+    }
+}
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// Stable code for programs, in `snake_case`.
+    #[schema(example = "bad_update")]
+    pub code: String,
+    /// What was wrong, where, and what was expected, for people.
+    pub message: String,
+    /// The field, tensor or parameter at fault, when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+/// One member with where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberView {
+    /// As it was admitted, with its present keys.
+    #[schema(value_type = Object)]
+    pub member: MemberSpec,
+    /// Whether it may vote and submit.
+    pub active: bool,
+    /// Nonce of its last transaction, 0 before the first: also how many the ledger holds.
+    pub transactions: u64,
+    /// Its trust in each task, in order of task id.
+    pub trust: Vec<TrustView>,
+}
+
+/// A member's trust in one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TrustView {
+    /// The task.
+    #[schema(value_type = String)]
+    pub task: TaskId,
+    /// Trust in millionths, 0 to 1,000,000.
+    pub trust_micro: u32,
+    /// Its standing.
+    #[schema(value_type = String)]
+    pub standing: Standing,
+}
+
+/// One task with where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskView {
+    /// The definition, as approved.
+    #[schema(value_type = Object)]
+    pub task: TaskSpec,
+    /// Number of parameters over all tensors.
+    pub parameters: u64,
+    /// `running`, `completed` or `frozen`.
+    #[schema(example = "running")]
+    pub status: String,
+    /// The open round, or the last one when the task has ended.
+    #[schema(value_type = u64)]
+    pub round: RoundNumber,
+    /// Phase of the open round; absent when the task has ended.
+    #[schema(value_type = Option<String>)]
+    pub phase: Option<Phase>,
+    /// When that phase ends at the latest, in milliseconds since 1970 (UTC).
+    #[schema(value_type = Option<u64>)]
+    pub deadline: Option<TimeMs>,
+    /// Digest of the latest model, which the next update is trained from.
+    #[schema(value_type = String)]
+    pub model: Digest,
+}
+
+/// One round of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RoundView {
+    /// The task.
+    #[schema(value_type = String)]
+    pub task: TaskId,
+    /// The round.
+    #[schema(value_type = u64)]
+    pub round: RoundNumber,
+    /// `commit`, `reveal`, `propose`, `evaluate`, `decide`, or `ended`.
+    #[schema(example = "ended")]
+    pub phase: String,
+    /// The model that its updates are trained from.
+    #[schema(value_type = String)]
+    pub base_model: Digest,
+    /// When the present phase ends at the latest; absent once ended.
+    #[schema(value_type = Option<u64>)]
+    pub deadline: Option<TimeMs>,
+    /// What was committed, in order of member id.
+    pub updates: Vec<UpdateView>,
+    /// The candidates up for evaluation, when the task has that phase.
+    #[schema(value_type = Vec<Object>)]
+    pub candidates: Vec<fedledger_ledger::decision::Candidate>,
+    /// How it ended; absent while it runs.
+    #[schema(value_type = Option<Object>)]
+    pub result: Option<OutcomeResult>,
+}
+
+/// One update of a round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateView {
+    /// Whose.
+    #[schema(value_type = String)]
+    pub member: MemberId,
+    /// Its digest.
+    #[schema(value_type = String)]
+    pub update: Digest,
+    /// Number of examples as declared.
+    pub num_examples: u64,
+    /// Whether it has been revealed.
+    pub revealed: bool,
+    /// The verdict, once the round has ended.
+    #[schema(value_type = Option<Object>)]
+    pub verdict: Option<UpdateVerdict>,
+}
+
+/// A change that is up for approval or was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChangeView {
+    /// Its digest, by which it is approved.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+    /// The change.
+    #[schema(value_type = Object)]
+    pub change: Change,
+    /// Who approved it so far, by member id.
+    #[schema(value_type = Vec<String>)]
+    pub approvals: Vec<MemberId>,
+    /// Approvals that make it take effect.
+    pub needed: usize,
+}
+
+/// One entry of the log with its place in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EntryView {
+    /// Index of the leaf, from 0.
+    pub leaf_index: u64,
+    /// The entry.
+    #[schema(value_type = Object)]
+    pub entry: Entry,
+}
+
+/// A page of entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EntriesPage {
+    /// The entries, in order.
+    pub entries: Vec<EntryView>,
+    /// Where the next page starts; absent when this one reaches the end of the log.
+    pub next: Option<u64>,
+    /// Number of entries in the log when the page was made.
+    pub tree_size: u64,
+}
+
+/// One entry with the proof that the log holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProvedEntry {
+    /// Index of the leaf, from 0.
+    pub leaf_index: u64,
+    /// The canonical bytes of the entry, hexadecimal: the leaf's content.
+    pub bytes: String,
+    /// The same, decoded.
+    #[schema(value_type = Object)]
+    pub entry: Entry,
+    /// Number of entries in the tree that the proof is for.
+    pub tree_size: u64,
+    /// Root of that tree (RFC 9162, SHA-256).
+    #[schema(value_type = String)]
+    pub root_hash: Digest,
+    /// The inclusion proof: sibling hashes, hexadecimal, from the leaf upwards.
+    pub inclusion_proof: Vec<String>,
+}
+
+/// One decided block in bytes, as an auditor verifies it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockView {
+    /// Its height.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Its block id.
+    #[schema(value_type = String)]
+    pub block_id: Digest,
+    /// Its time, in milliseconds since 1970 (UTC).
+    #[schema(value_type = u64)]
+    pub time: TimeMs,
+    /// The CometBFT header, protobuf, hexadecimal.
+    pub header: String,
+    /// The commit certificate, hexadecimal.
+    pub certificate: String,
+    /// The body, canonical CBOR, hexadecimal.
+    pub body: String,
+}
+
+/// The value of one state key, or its absence, with an ICS23 proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StateView {
+    /// The key, hexadecimal.
+    pub key: String,
+    /// The value, hexadecimal; absent when the state has no such key.
+    pub value: Option<String>,
+    /// The height whose state this is.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Root of the state tree at that height.
+    #[schema(value_type = String)]
+    pub state_root: Digest,
+    /// ICS23 commitment proof (protobuf), hexadecimal.
+    pub proof: String,
+}
+
+/// The body of `POST /v1/changes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProposeChangeBody {
+    /// The change.
+    #[schema(value_type = Object)]
+    pub change: Change,
+}
+
+/// The body of `POST /v1/tasks/{task}/rounds/{round}/evaluation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationBody {
+    /// One score for each candidate, in the order in which the round lists them.
+    #[schema(value_type = Vec<Object>)]
+    pub scores: Vec<CandidateScore>,
+}
+
+/// What a node answers once a transaction is durable and on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Submitted {
+    /// Digest of the transaction, to be asked for at `/v1/transactions/{digest}`.
+    #[schema(value_type = String)]
+    pub transaction: Digest,
+    /// Digest of the change, when the transaction proposes or approves one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub change: Option<Digest>,
+}
