@@ -1,1 +1,5 @@
 //! Under construction.
+
+pub mod aggregate;
+pub mod canonical;
+pub mod integer;

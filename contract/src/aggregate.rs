@@ -1,0 +1,221 @@
+//! Aggregation rules in exact integers.
+//!
+//! `updates` is n × d: one row per member in ascending member id, one column per parameter, values
+//! below 2^23 in magnitude. Sums and squared distances are exact, every division rounds half to
+//! even (see [`crate::integer`]), and ties break on the row, which is the member id. So a result
+//! depends neither on arrival order nor on the thread count, the vector width or the platform, and
+//! a second implementation in any language can be exact.
+//!
+//! Why nothing overflows: n ≤ 128 and |q| < 2^23, so sums over members are below 2^30 and fit i32;
+//! differences are below 2^24 and their squares below 2^48, so a block of 2^10 columns sums to less
+//! than 2^58 in u64, and d ≤ 5·10^7 columns to less than 2^74 in u128. The inner loops use wrapping
+//! operations on the strength of these bounds, because a check in each lane would keep them from
+//! being vectorised.
+//!
+//! One file for each rule, with its formula, parameters, precondition, source and deviations.
+
+mod blocks;
+mod bulyan;
+mod centered_clipping;
+mod geometric_median;
+mod krum;
+mod mean;
+mod measures;
+mod median;
+mod network;
+mod precondition;
+mod ranks;
+mod span;
+mod trimmed_mean;
+
+use fedledger_ledger::limits::{MEMBERS_MAX, PARAMETERS_MAX};
+use fedledger_ledger::task::AggregationRule;
+use ndarray::{ArrayView2, CowArray, Ix2};
+use thiserror::Error;
+
+pub use measures::{cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared};
+pub use precondition::{check_precondition, PreconditionError};
+
+use crate::canonical::first_out_of_range;
+
+/// What a rule did with one update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdateUse {
+    /// Whether the update entered the aggregate at all. Coordinate-wise rules select an update when
+    /// they use at least one of its values.
+    pub selected: bool,
+    /// Share of the coordinates in which the update's value entered, in millionths.
+    pub used_share_micro: u32,
+    /// The rule's own score of the update, for rules that have one, in quanta and rounded down:
+    /// the root of the Krum score (for Bulyan, in its first pass), or the distance to the estimate
+    /// that the update's last weight came from (geometric median, centered clipping).
+    pub score: Option<u64>,
+}
+
+/// The aggregate of a round's updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregation {
+    /// The d values, each below 2^23 in magnitude.
+    pub values: Vec<i32>,
+    /// One for each row.
+    pub per_update: Vec<UpdateUse>,
+}
+
+/// Why updates could not be aggregated.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AggregateError {
+    /// The rule is not defined for this n, f, or its parameters.
+    #[error(transparent)]
+    Precondition(#[from] PreconditionError),
+    /// There are more parameters than a task may have, or none.
+    #[error("updates have 1 to {max} parameters, found {found}")]
+    ParametersOutOfRange {
+        /// Most parameters allowed.
+        max: u64,
+        /// Number found.
+        found: usize,
+    },
+    /// There is not one weight for each row.
+    #[error("expected {expected} weights, one for each update, found {found}")]
+    WrongWeights {
+        /// Number of updates.
+        expected: usize,
+        /// Number of weights.
+        found: usize,
+    },
+    /// A weight is zero: a member that must not count is left out instead.
+    #[error("the weight of update {row} is 0, expected a positive integer")]
+    ZeroWeight {
+        /// Row of the update.
+        row: usize,
+    },
+    /// The weights' sum does not fit 64 bits.
+    #[error("the sum of the weights exceeds 2^64 - 1")]
+    WeightsTooLarge,
+    /// The starting centre does not have d values.
+    #[error("the starting centre has {found} values, expected {expected}")]
+    WrongStart {
+        /// d.
+        expected: usize,
+        /// Number of values found.
+        found: usize,
+    },
+    /// A value of an update has a magnitude of 2^23 or more.
+    #[error("update {row}, parameter {column}: {found} is out of range, expected |q| < 2^23")]
+    ValueOutOfRange {
+        /// Row of the update.
+        row: usize,
+        /// Column of the value.
+        column: usize,
+        /// The value.
+        found: i32,
+    },
+    /// A value of the starting centre has a magnitude of 2^23 or more.
+    #[error("starting centre, parameter {column}: {found} is out of range, expected |q| < 2^23")]
+    StartOutOfRange {
+        /// Column of the value.
+        column: usize,
+        /// The value.
+        found: i32,
+    },
+}
+
+/// Aggregates `updates` (n × d, one row per member in ascending member id) by `rule`, withstanding
+/// `f` Byzantine updates within the rule's precondition.
+///
+/// `weights` are relative and positive, one for each row; only their proportions matter. The mean,
+/// the geometric median, centered clipping and the final mean of Multi-Krum use them;
+/// coordinate-wise median, trimmed mean and Bulyan, and every selection by distance, ignore them.
+/// Capping what a member may declare is the caller's part. `start` is the centre that centered
+/// clipping starts from, the task's previous aggregate; zero when absent. Other rules ignore it.
+///
+/// # Errors
+/// See [`AggregateError`]; nothing is computed then.
+pub fn aggregate(
+    rule: &AggregationRule,
+    f: usize,
+    updates: ArrayView2<'_, i32>,
+    weights: &[u64],
+    start: Option<&[i32]>,
+) -> Result<Aggregation, AggregateError> {
+    let (n, d) = updates.dim();
+    check_precondition(rule, n, f)?;
+    check_inputs(n, d, weights, start)?;
+    let matrix = rows_contiguous(updates);
+    let rows = rows_of(&matrix);
+    if let Some((row, column)) = blocks::find_out_of_range(&rows) {
+        return Err(AggregateError::ValueOutOfRange { row, column, found: rows[row][column] });
+    }
+    Ok(match rule {
+        AggregationRule::Mean => mean::aggregate(&rows, weights),
+        AggregationRule::Median => median::aggregate(&rows),
+        AggregationRule::TrimmedMean => trimmed_mean::aggregate(&rows, f),
+        AggregationRule::Krum { neighbours } => krum::single(&rows, f, *neighbours),
+        AggregationRule::MultiKrum { neighbours, selected } => {
+            krum::multi(&rows, f, *neighbours, *selected, weights)
+        }
+        AggregationRule::GeometricMedian { iterations } => {
+            geometric_median::aggregate(&rows, weights, *iterations)
+        }
+        AggregationRule::Bulyan => bulyan::aggregate(&rows, f),
+        AggregationRule::CenteredClipping { iterations, radius_milli } => {
+            centered_clipping::aggregate(&rows, weights, start, *iterations, *radius_milli)
+        }
+    })
+}
+
+fn check_inputs(
+    n: usize,
+    d: usize,
+    weights: &[u64],
+    start: Option<&[i32]>,
+) -> Result<(), AggregateError> {
+    if d == 0 || d as u64 > PARAMETERS_MAX {
+        return Err(AggregateError::ParametersOutOfRange { max: PARAMETERS_MAX, found: d });
+    }
+    if weights.len() != n {
+        return Err(AggregateError::WrongWeights { expected: n, found: weights.len() });
+    }
+    if let Some(row) = weights.iter().position(|&weight| weight == 0) {
+        return Err(AggregateError::ZeroWeight { row });
+    }
+    weights
+        .iter()
+        .try_fold(0u64, |sum, &weight| sum.checked_add(weight))
+        .ok_or(AggregateError::WeightsTooLarge)?;
+    let Some(start) = start else { return Ok(()) };
+    if start.len() != d {
+        return Err(AggregateError::WrongStart { expected: d, found: start.len() });
+    }
+    match first_out_of_range(start) {
+        Some(column) => Err(AggregateError::StartOutOfRange { column, found: start[column] }),
+        None => Ok(()),
+    }
+}
+
+/// The matrix with contiguous rows; copies only a view that does not have them.
+fn rows_contiguous(updates: ArrayView2<'_, i32>) -> CowArray<'_, i32, Ix2> {
+    if updates.rows().into_iter().all(|row| row.is_standard_layout()) {
+        CowArray::from(updates)
+    } else {
+        CowArray::from(updates.as_standard_layout().into_owned())
+    }
+}
+
+/// The rows as slices.
+fn rows_of<'a>(matrix: &'a CowArray<'_, i32, Ix2>) -> Vec<&'a [i32]> {
+    assert!(matrix.nrows() <= MEMBERS_MAX, "at most {MEMBERS_MAX} rows");
+    matrix.outer_iter().map(|row| row.to_slice().expect("the rows were made contiguous")).collect()
+}
+
+/// Every row was used in full, or not at all.
+fn uses_whole(selected: impl Iterator<Item = bool>, scores: Option<&[u64]>) -> Vec<UpdateUse> {
+    selected
+        .enumerate()
+        .map(|(row, selected)| UpdateUse {
+            selected,
+            used_share_micro: if selected { 1_000_000 } else { 0 },
+            score: scores.map(|scores| scores[row]),
+        })
+        .collect()
+}

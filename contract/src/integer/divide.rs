@@ -1,0 +1,79 @@
+//! Division by the same number many times: the means of a million coordinates.
+//!
+//! Both dividers bias the sum so that it is not negative, multiply by a reciprocal, and round by
+//! the remainder. The bias is an even multiple (2^23) of the divisor, so parity, and with it the
+//! half-to-even rule, is that of the true quotient.
+
+/// Values are below 2^23 in magnitude: the bias that makes any mean of them non-negative.
+const BIAS_BITS: u32 = 23;
+
+/// Largest total weight that [`WeightDivider`] divides by: `total · 2^24` stays below 2^63.
+pub const WEIGHT_TOTAL_FAST_MAX: u64 = (1 << 39) - 1;
+
+/// Divides sums of `count` values, each below 2^23 in magnitude, by their count.
+#[derive(Debug, Clone, Copy)]
+pub struct CountDivider {
+    count: u32,
+    multiplier: u64,
+    shift: u32,
+}
+
+impl CountDivider {
+    /// A divider for 1 to 128 values.
+    ///
+    /// # Panics
+    /// When `count` is outside that range.
+    pub fn new(count: usize) -> Self {
+        assert!((1..=128).contains(&count), "1 to 128 values can be averaged, found {count}");
+        let count = count as u32;
+        let ceil_log2 = count.next_power_of_two().trailing_zeros();
+        // With M = ⌊2^s / c⌋ + 1 the error M·c − 2^s is at most c, and the biased sum u is below
+        // c · 2^24, so u · error < c² · 2^24 ≤ 2^s and ⌊u·M / 2^s⌋ = ⌊u / c⌋ exactly. M is below
+        // 2^32, so that the product of two 32-bit numbers is all that is needed.
+        let shift = 24 + 2 * ceil_log2;
+        Self { count, multiplier: (1u64 << shift) / u64::from(count) + 1, shift }
+    }
+
+    /// `sum / count`, rounded half to even.
+    #[inline(always)]
+    pub fn divide(self, sum: i32) -> i32 {
+        let biased = (sum as u32).wrapping_add(self.count << BIAS_BITS);
+        let floor = (u64::from(biased).wrapping_mul(self.multiplier) >> self.shift) as u32;
+        let twice_rest = biased.wrapping_sub(floor.wrapping_mul(self.count)).wrapping_mul(2);
+        // An odd floor turns "more than half" into "half or more".
+        let up = u32::from(twice_rest.wrapping_add(floor & 1) > self.count);
+        (floor.wrapping_add(up) as i32).wrapping_sub(1 << BIAS_BITS)
+    }
+}
+
+/// Divides weighted sums of values below 2^23 in magnitude by the total weight.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightDivider {
+    total: u64,
+    reciprocal: u64,
+}
+
+impl WeightDivider {
+    /// A divider for a total weight of 1 to [`WEIGHT_TOTAL_FAST_MAX`].
+    ///
+    /// # Panics
+    /// When `total` is outside that range.
+    pub fn new(total: u64) -> Self {
+        assert!((1..=WEIGHT_TOTAL_FAST_MAX).contains(&total), "total weight {total} out of range");
+        Self { total, reciprocal: u64::MAX / total }
+    }
+
+    /// `sum / total`, rounded half to even.
+    #[inline(always)]
+    pub fn divide(self, sum: i64) -> i32 {
+        let biased = (sum as u64).wrapping_add(self.total << BIAS_BITS);
+        // The biased sum is below 2^63, so the estimate is the quotient or one less.
+        let estimate = ((u128::from(biased) * u128::from(self.reciprocal)) >> 64) as u64;
+        let rest = biased.wrapping_sub(estimate.wrapping_mul(self.total));
+        let short = u64::from(rest >= self.total);
+        let floor = estimate.wrapping_add(short);
+        let twice_rest = rest.wrapping_sub(short.wrapping_mul(self.total)).wrapping_mul(2);
+        let up = u64::from(twice_rest.wrapping_add(floor & 1) > self.total);
+        (floor.wrapping_add(up) as i64).wrapping_sub(1 << BIAS_BITS) as i32
+    }
+}
