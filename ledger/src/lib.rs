@@ -19,5 +19,8 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod state;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod task;
 pub mod transaction;
+pub mod verify;

@@ -114,7 +114,8 @@ proptest! {
         let root = root_of(hashes.iter().copied());
         let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
         leaves.iter().for_each(|leaf| tree.push(leaf.clone()));
-        prop_assert_eq!(tree.root().as_bytes().as_slice(), root.0.as_slice());
+        let theirs = tree.root();
+        prop_assert_eq!(theirs.as_bytes().as_slice(), root.0.as_slice());
 
         let i = pick.index(n);
         let path = inclusion_path(&hashes, i as u64, n as u64).unwrap();
