@@ -7,7 +7,7 @@
 mod certificate;
 mod convert;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod validators;
 mod vote;
 
@@ -172,7 +172,7 @@ pub struct BlockBody {
     /// Members' transactions, in the order in which they are applied.
     #[n(0)]
     pub transactions: Vec<Transaction>,
-    /// The proposer's decisions, applied after the transactions.
+    /// The proposer's decisions, applied before the transactions.
     #[n(1)]
     pub decisions: Vec<Decision>,
 }

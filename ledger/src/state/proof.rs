@@ -56,6 +56,16 @@ fn decode(proof: &[u8]) -> Result<CommitmentProof, StateProofError> {
     }
 }
 
+/// Whether the proof says that it is about `key`. ICS23 leaves the key that a proof of absence names
+/// unchecked; refusing another one leaves no byte of a proof that can be changed.
+fn names_key(proof: &CommitmentProof, key: &[u8]) -> bool {
+    match &proof.proof {
+        Some(ics23::commitment_proof::Proof::Exist(exist)) => exist.key == key,
+        Some(ics23::commitment_proof::Proof::Nonexist(nonexist)) => nonexist.key == key,
+        _ => false,
+    }
+}
+
 /// Checks that `value` is under `key` in the state with this root.
 ///
 /// # Errors
@@ -68,13 +78,14 @@ pub fn verify_membership(
 ) -> Result<(), StateProofError> {
     let proof = decode(proof)?;
     let root_bytes = root.0.to_vec();
-    let shown = ics23::verify_membership::<HostFunctionsManager>(
-        &proof,
-        &jmt::ics23_spec(),
-        &root_bytes,
-        key,
-        value,
-    );
+    let shown = names_key(&proof, key)
+        && ics23::verify_membership::<HostFunctionsManager>(
+            &proof,
+            &jmt::ics23_spec(),
+            &root_bytes,
+            key,
+            value,
+        );
     if shown {
         Ok(())
     } else {
@@ -89,12 +100,13 @@ pub fn verify_membership(
 pub fn verify_absence(root: &Digest, key: &[u8], proof: &[u8]) -> Result<(), StateProofError> {
     let proof = decode(proof)?;
     let root_bytes = root.0.to_vec();
-    let shown = ics23::verify_non_membership::<HostFunctionsManager>(
-        &proof,
-        &jmt::ics23_spec(),
-        &root_bytes,
-        key,
-    );
+    let shown = names_key(&proof, key)
+        && ics23::verify_non_membership::<HostFunctionsManager>(
+            &proof,
+            &jmt::ics23_spec(),
+            &root_bytes,
+            key,
+        );
     if shown {
         Ok(())
     } else {
