@@ -73,6 +73,12 @@ pub enum Reason {
     /// The revealed blob is longer or shorter than was committed.
     #[n(12)]
     LengthMismatch,
+    /// The member was suspended before the reveal phase closed.
+    #[n(13)]
+    MemberSuspended,
+    /// The round ended without an aggregate, so nothing is said about this update.
+    #[n(14)]
+    RoundFailed,
 }
 
 /// A named number that went into a verdict.
@@ -95,7 +101,8 @@ pub enum Measure {
     /// The rule's own score of the update (Krum: sum of squared distances, its integer square root).
     #[n(4)]
     RuleScore,
-    /// Cosine to the aggregate in millionths.
+    /// Cosine to the aggregate plus one, in millionths: 0 is opposite, 1,000,000 orthogonal,
+    /// 2,000,000 the same direction.
     #[n(5)]
     CosineMicro,
     /// Smallest distance to any other update of the round.
@@ -161,6 +168,9 @@ pub enum RoundFailure {
     /// holds is broken, and the task is frozen at its last model.
     #[n(4)]
     TooManySuspects,
+    /// The bytes under the base model's digest are not a canonical model of this task.
+    #[n(5)]
+    BaseModelInvalid,
 }
 
 /// One candidate aggregate that evaluators may score.

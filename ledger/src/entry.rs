@@ -96,6 +96,13 @@ pub enum Rejection {
     /// The change is up for approval already.
     #[n(17)]
     AlreadyProposed,
+    /// A score's loss is over the limit.
+    #[n(18)]
+    LossOutOfRange {
+        /// Largest loss allowed, in millionths.
+        #[n(0)]
+        max: u64,
+    },
 }
 
 /// What became of a transaction in a block.
@@ -350,6 +357,17 @@ pub enum EntryBody {
         /// Whether it was frozen because its assumption on f broke, rather than completed.
         #[n(2)]
         frozen: bool,
+    },
+    /// An approved change could not be made any more at the end of its block, because another
+    /// change of that block came first.
+    #[n(11)]
+    ChangeDropped {
+        /// Digest of the change.
+        #[n(0)]
+        digest: Digest,
+        /// What is wrong with it now.
+        #[n(1)]
+        detail: String,
     },
 }
 

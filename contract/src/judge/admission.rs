@@ -1,0 +1,273 @@
+//! Which updates enter the aggregation, with which values and weights.
+
+use std::collections::BTreeMap;
+
+use fedledger_ledger::decision::{Reason, RoundFailure};
+use fedledger_ledger::entry::Standing;
+use fedledger_ledger::ids::Digest;
+use fedledger_ledger::task::{AggregationRule, NormBand};
+use ndarray::{Array2, ArrayView2, Axis, Slice};
+
+use super::measure::{clip, is_over, ratio_milli};
+use super::verdict;
+use super::weights::weights_micro;
+use super::{Content, RoundInputs, RoundJudgement, Submission, Terms};
+use crate::aggregate::{aggregate, check_precondition, norms_squared, Aggregation};
+use crate::integer::{isqrt_u128, median_u64};
+use crate::round::updates_needed;
+
+/// Where a submission stands after admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Its row is among those that are aggregated.
+    Admitted,
+    /// Its row is only scored: the member is in quarantine.
+    Shadow,
+    /// It does not enter. A member in quarantine keeps that verdict when only the norm is at fault.
+    Refused { reason: Reason, value: u64, threshold: u64 },
+}
+
+/// One submission after admission.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub submission: Submission,
+    pub place: Place,
+    /// Row of the values, for what is admitted or scored.
+    pub row: Option<usize>,
+    /// Norm as sent, for everything that was readable.
+    pub norm: Option<u64>,
+    /// Norm in thousandths of the reference, when the update was scaled down.
+    pub clipped_milli: Option<u64>,
+    /// Weight in millionths of the whole, for rules that weigh.
+    pub weight_micro: u32,
+}
+
+/// A round after admission, ready for any rule.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    pub(super) terms: Terms,
+    pub(super) lines: Vec<Line>,
+    /// `m × d`: the admitted updates by member id, then those in quarantine by member id.
+    pub(super) values: Array2<i32>,
+    pub(super) start: Option<Vec<i32>>,
+    pub(super) reference_norm: Option<u64>,
+    pub(super) quarantined_absent: usize,
+    /// Members known to be among the f: in quarantine, or proved faulty in this round.
+    pub(super) suspects: usize,
+}
+
+/// Admits the updates of a round; see [the module's documentation](super).
+///
+/// # Panics
+/// When the submissions are not in ascending order of members, or name rows that are not there.
+pub fn admit(inputs: RoundInputs) -> Admission {
+    let RoundInputs { terms, submissions, mut values, norm_history, start, quarantined_absent } =
+        inputs;
+    let ascending = submissions.windows(2).all(|two| two[0].member < two[1].member);
+    assert!(ascending, "submissions are in ascending order of members, one each");
+    let mut lines: Vec<Line> = submissions.into_iter().map(line).collect();
+    refuse_copies(&mut lines);
+    measure_norms(&mut lines, &values);
+    let reference_norm = terms.norm_band.and_then(|band| reference(&lines, &norm_history, band));
+    if let (Some(band), Some(reference)) = (terms.norm_band, reference_norm) {
+        apply_norm_band(&mut lines, &mut values, band, reference);
+    }
+    arrange(&mut lines, &mut values);
+    let suspects = quarantined_absent + lines.iter().filter(|line| is_suspect(line)).count();
+    let mut admission =
+        Admission { terms, lines, values, start, reference_norm, quarantined_absent, suspects };
+    admission.weigh();
+    admission
+}
+
+fn line(submission: Submission) -> Line {
+    let (place, row) = match submission.content {
+        Content::Refused { reason, value, threshold } => {
+            (Place::Refused { reason, value, threshold }, None)
+        }
+        Content::Row(row) if submission.trust.standing == Standing::Quarantine => {
+            (Place::Shadow, Some(row))
+        }
+        Content::Row(row) => (Place::Admitted, Some(row)),
+    };
+    Line { submission, place, row, norm: None, clipped_milli: None, weight_micro: 0 }
+}
+
+/// Of several updates with one digest, the one committed first stands.
+fn refuse_copies(lines: &mut [Line]) {
+    let mut first: BTreeMap<Digest, u64> = BTreeMap::new();
+    for line in lines.iter().filter(|line| line.row.is_some()) {
+        let order = first.entry(line.submission.update).or_insert(line.submission.order);
+        *order = line.submission.order.min(*order);
+    }
+    for line in lines.iter_mut().filter(|line| line.row.is_some()) {
+        if first[&line.submission.update] != line.submission.order {
+            line.place = Place::Refused { reason: Reason::Duplicate, value: 0, threshold: 0 };
+            line.row = None;
+        }
+    }
+}
+
+fn measure_norms(lines: &mut [Line], values: &Array2<i32>) {
+    let squares = norms_squared(values.view());
+    for line in lines {
+        line.norm = line.row.map(|row| isqrt_u128(squares[row]));
+    }
+}
+
+/// The reference norm: the median of the history, unless it has become useless. When the median of
+/// this round's own norms is outside the band, at least half of the members are, more than the f
+/// that may be hostile: training has moved on, and the round's own median is the reference, as it
+/// is when there is no history. Nothing when that median is zero.
+fn reference(lines: &[Line], norm_history: &[u64], band: NormBand) -> Option<u64> {
+    let norms = lines.iter().filter(|line| line.place == Place::Admitted).filter_map(|l| l.norm);
+    let own = median_u64(&norms.collect::<Vec<_>>())?;
+    let inside = |history: &u64| {
+        !is_over(own, band.high_milli, *history)
+            && u128::from(own) * 1000 >= u128::from(band.low_milli) * u128::from(*history)
+    };
+    let history = median_u64(norm_history).filter(inside);
+    Some(history.unwrap_or(own)).filter(|reference| *reference > 0)
+}
+
+fn apply_norm_band(lines: &mut [Line], values: &mut Array2<i32>, band: NormBand, reference: u64) {
+    for line in lines {
+        let (Some(row), Some(norm)) = (line.row, line.norm) else { continue };
+        let value = ratio_milli(norm, reference);
+        let under = u128::from(norm) * 1000 < u128::from(band.low_milli) * u128::from(reference);
+        if is_over(norm, band.high_milli, reference) || under {
+            let (reason, limit) = if under {
+                (Reason::NormTooSmall, band.low_milli)
+            } else {
+                (Reason::NormTooLarge, band.high_milli)
+            };
+            line.place = Place::Refused { reason, value, threshold: u64::from(limit) };
+            line.row = None;
+        } else if is_over(norm, band.clip_milli, reference) {
+            let limit = u128::from(reference) * u128::from(band.clip_milli) / 1000;
+            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+            let mut row = values.row_mut(row);
+            let row = row.as_slice_mut().expect("the rows of an owned matrix are contiguous");
+            let square = row.iter().map(|&q| u128::from(q.unsigned_abs()).pow(2)).sum();
+            clip(row, square, limit);
+            line.clipped_milli = Some(value);
+        }
+    }
+}
+
+/// Moves the rows so that those admitted come first, by member id, then those that are only scored.
+/// Nothing is copied aside: a matrix can be most of a machine's memory.
+fn arrange(lines: &mut [Line], values: &mut Array2<i32>) {
+    let mut order: Vec<usize> = Vec::new();
+    for place in [Place::Admitted, Place::Shadow] {
+        let at = (0..lines.len()).filter(|&at| lines[at].place == place);
+        order.extend(at);
+    }
+    for (target, &at) in order.iter().enumerate() {
+        let from = lines[at].row.expect("what is admitted or scored has a row");
+        if from == target {
+            continue;
+        }
+        swap_rows(values, from, target);
+        // Whoever was there has moved to where this one came from.
+        if let Some(other) = lines.iter_mut().find(|line| line.row == Some(target)) {
+            other.row = Some(from);
+        }
+        lines[at].row = Some(target);
+    }
+}
+
+fn swap_rows(values: &mut Array2<i32>, a: usize, b: usize) {
+    let d = values.ncols();
+    let all = values.as_slice_mut().expect("an owned matrix is contiguous");
+    let (low, high) = (a.min(b), a.max(b));
+    let (front, back) = all.split_at_mut(high * d);
+    front[low * d..][..d].swap_with_slice(&mut back[..d]);
+}
+
+/// Whether a line's member is known to be among the f.
+fn is_suspect(line: &Line) -> bool {
+    let proved = matches!(
+        line.place,
+        Place::Refused {
+            reason: Reason::Equivocation
+                | Reason::SchemaMismatch
+                | Reason::LengthMismatch
+                | Reason::Duplicate,
+            ..
+        }
+    );
+    let suspended = matches!(line.place, Place::Refused { reason: Reason::MemberSuspended, .. });
+    proved || line.submission.trust.standing == Standing::Quarantine && !suspended
+}
+
+/// The first `end` rows.
+pub(super) fn rows_to(values: &Array2<i32>, end: usize) -> ArrayView2<'_, i32> {
+    values.slice_axis(Axis(0), Slice::from(..end))
+}
+
+impl Admission {
+    fn weigh(&mut self) {
+        let admitted: Vec<usize> =
+            (0..self.lines.len()).filter(|&at| self.lines[at].place == Place::Admitted).collect();
+        let members: Vec<_> = admitted
+            .iter()
+            .map(|&at| &self.lines[at].submission)
+            .map(|submission| (submission.num_examples, submission.trust))
+            .collect();
+        let by_trust = self.terms.trust.is_some();
+        let weights = weights_micro(&members, self.terms.weighting, by_trust);
+        for (at, weight_micro) in admitted.into_iter().zip(weights) {
+            self.lines[at].weight_micro = weight_micro;
+        }
+    }
+
+    /// Number of updates that enter.
+    pub fn admitted(&self) -> usize {
+        self.lines.iter().filter(|line| line.place == Place::Admitted).count()
+    }
+
+    /// How many of the admitted updates the rule is to withstand: f less those that are known.
+    pub fn byzantine(&self) -> usize {
+        self.terms.byzantine.saturating_sub(self.suspects)
+    }
+
+    /// `n × d`: the updates that enter, by member id.
+    pub fn updates(&self) -> ArrayView2<'_, i32> {
+        rows_to(&self.values, self.admitted())
+    }
+
+    /// Aggregates what was admitted.
+    ///
+    /// # Errors
+    /// [`RoundFailure::TooFewUpdates`] when fewer were admitted than the task or the rule needs.
+    pub fn aggregate(&self, rule: &AggregationRule) -> Result<Aggregation, RoundFailure> {
+        let (n, f) = (self.admitted(), self.byzantine());
+        let needed = updates_needed(self.terms.updates_min, self.terms.byzantine, self.suspects);
+        if n < needed.max(1) || check_precondition(rule, n, f).is_err() {
+            return Err(RoundFailure::TooFewUpdates);
+        }
+        let admitted = self.lines.iter().filter(|line| line.place == Place::Admitted);
+        let weights: Vec<u64> = admitted.map(|line| u64::from(line.weight_micro)).collect();
+        let aggregation = aggregate(rule, f, self.updates(), &weights, self.start.as_deref());
+        Ok(aggregation.expect("precondition, weights and ranges were checked on admission"))
+    }
+
+    /// Aggregates by a rule and gives the verdicts that follow.
+    pub fn judge(&self, rule: &AggregationRule) -> RoundJudgement {
+        match self.aggregate(rule) {
+            Ok(aggregation) => self.conclude(rule, aggregation),
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    /// The verdicts that follow from an aggregation of what was admitted by `rule`.
+    pub fn conclude(&self, rule: &AggregationRule, aggregation: Aggregation) -> RoundJudgement {
+        verdict::conclude(self, rule, aggregation)
+    }
+
+    /// The verdicts of a round that led to no aggregate.
+    pub fn fail(&self, failure: RoundFailure) -> RoundJudgement {
+        verdict::fail(self, failure)
+    }
+}

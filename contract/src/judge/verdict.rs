@@ -1,0 +1,236 @@
+//! What is said about each update once the round has an aggregate, or none.
+//!
+//! A verdict says what became of the update: it entered as it was, clipped or with less weight, or
+//! it did not. The reason says what was wrong, and `strike` whether that counts against the member.
+//! So an outlier that a coordinate-wise rule used in some coordinates is *accepted* (it entered),
+//! for reason *outlier*, with a strike.
+
+use fedledger_ledger::decision::{Measure, Reason, RoundFailure, UpdateVerdict, Verdict};
+use fedledger_ledger::entry::Standing;
+use fedledger_ledger::task::AggregationRule;
+
+use super::admission::{rows_to, Admission, Line, Place};
+use super::measure::{is_over, ratio_milli};
+use super::weights::SHARE_MICRO_ONE;
+use super::RoundJudgement;
+use crate::aggregate::{
+    cosine_micro, distances_squared_to, pairwise_distances_squared, Aggregation, UpdateUse,
+};
+use crate::integer::{isqrt_u128, median_u64};
+use crate::trust::{after_round_all, mark_of};
+
+/// The distance to the nearest other update is measured while n²·d is at most this: it takes no
+/// part in any verdict, and must not cost more than the aggregation of a large model.
+pub(super) const NEAREST_WORK_MAX: u128 = 1 << 30;
+
+/// Whether the rule's aggregate depends on weights. For the others every update that they use
+/// counts the same, and probation shows in the record alone.
+fn weighs(rule: &AggregationRule) -> bool {
+    match rule {
+        AggregationRule::Mean
+        | AggregationRule::MultiKrum { .. }
+        | AggregationRule::GeometricMedian { .. }
+        | AggregationRule::CenteredClipping { .. } => true,
+        AggregationRule::Median
+        | AggregationRule::TrimmedMean
+        | AggregationRule::Krum { .. }
+        | AggregationRule::Bulyan => false,
+    }
+}
+
+/// What was measured about every scored row.
+struct Scores<'a> {
+    aggregation: &'a Aggregation,
+    distances: Vec<u64>,
+    median_distance: u64,
+    nearest: Option<Vec<u64>>,
+    /// Total weight of the updates that entered, for rules that weigh; else their number.
+    whole: u64,
+    weighs: bool,
+    /// Greatest score of an update that the rule selected.
+    selected_score_max: u64,
+}
+
+pub(super) fn conclude(
+    admission: &Admission,
+    rule: &AggregationRule,
+    aggregation: Aggregation,
+) -> RoundJudgement {
+    let scores = score(admission, rule, &aggregation);
+    let verdicts: Vec<UpdateVerdict> =
+        admission.lines.iter().map(|line| of_line(admission, line, &scores)).collect();
+    let aggregate = if too_many_suspects(admission, &verdicts) {
+        Err(RoundFailure::TooManySuspects)
+    } else {
+        Ok(aggregation.values)
+    };
+    RoundJudgement { aggregate, verdicts }
+}
+
+pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgement {
+    let verdicts: Vec<UpdateVerdict> = admission
+        .lines
+        .iter()
+        .map(|line| match line.place {
+            Place::Refused { .. } => of_refused(admission, line),
+            Place::Admitted | Place::Shadow => {
+                blank(admission, line, Verdict::Reject, Reason::RoundFailed)
+            }
+        })
+        .collect();
+    let suspects = too_many_suspects(admission, &verdicts);
+    let failure = if suspects { RoundFailure::TooManySuspects } else { failure };
+    RoundJudgement { aggregate: Err(failure), verdicts }
+}
+
+fn score<'a>(
+    admission: &Admission,
+    rule: &AggregationRule,
+    aggregation: &'a Aggregation,
+) -> Scores<'a> {
+    let scored = admission.lines.iter().filter(|line| line.row.is_some()).count();
+    let rows = rows_to(&admission.values, scored);
+    let squares = distances_squared_to(rows, &aggregation.values);
+    let distances: Vec<u64> = squares.into_iter().map(isqrt_u128).collect();
+    let median_distance = median_u64(&distances[..admission.admitted()]).unwrap_or(0);
+    let work = (scored as u128).pow(2) * rows.ncols() as u128;
+    let nearest = (scored > 1 && work <= NEAREST_WORK_MAX).then(|| {
+        let squares = pairwise_distances_squared(rows);
+        let others = |i: usize| (0..scored).filter(move |&j| j != i);
+        (0..scored)
+            .map(|i| others(i).map(|j| squares[i * scored + j]).min().map_or(0, isqrt_u128))
+            .collect()
+    });
+    let weighs = weighs(rule);
+    let used = || aggregation.per_update.iter().enumerate().filter(|(_, used)| used.selected);
+    let weight_of = |row: usize| {
+        let line = admission.lines.iter().find(|line| line.row == Some(row));
+        line.map_or(0, |line| u64::from(line.weight_micro))
+    };
+    let whole = used().map(|(row, _)| if weighs { weight_of(row) } else { 1 }).sum();
+    let selected_score_max = used().filter_map(|(_, used)| used.score).max().unwrap_or(0);
+    Scores { aggregation, distances, median_distance, nearest, whole, weighs, selected_score_max }
+}
+
+/// A verdict with the measures of admission and nothing else.
+fn blank(admission: &Admission, line: &Line, verdict: Verdict, reason: Reason) -> UpdateVerdict {
+    let mut measures = Vec::new();
+    if let Some(norm) = line.norm {
+        measures.push((Measure::Norm, norm));
+        measures.extend(admission.reference_norm.map(|norm| (Measure::ReferenceNorm, norm)));
+    }
+    UpdateVerdict {
+        member: line.submission.member.clone(),
+        update: line.submission.update,
+        verdict,
+        reason,
+        value: 0,
+        threshold: 0,
+        weight_micro: 0,
+        strike: false,
+        measures,
+    }
+}
+
+fn of_refused(admission: &Admission, line: &Line) -> UpdateVerdict {
+    let Place::Refused { reason, value, threshold } = line.place else {
+        unreachable!("only what was refused comes here")
+    };
+    // What a member signed or published itself, and what would bend the model by its size alone.
+    let strike = matches!(
+        reason,
+        Reason::Equivocation
+            | Reason::SchemaMismatch
+            | Reason::LengthMismatch
+            | Reason::NormTooLarge
+    );
+    let in_quarantine = line.submission.trust.standing == Standing::Quarantine;
+    let verdict =
+        if in_quarantine && line.norm.is_some() { Verdict::Quarantine } else { Verdict::Reject };
+    UpdateVerdict { value, threshold, strike, ..blank(admission, line, verdict, reason) }
+}
+
+fn of_line(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVerdict {
+    let Some(row) = line.row else { return of_refused(admission, line) };
+    let distance = scores.distances[row];
+    let outlier = admission
+        .terms
+        .trust
+        .filter(|policy| is_over(distance, policy.outlier_milli, scores.median_distance.max(1)));
+    // The admitted rows come first, so those after them have no use.
+    let used = scores.aggregation.per_update.get(row);
+    let mut verdict = match used {
+        None => blank(admission, line, Verdict::Quarantine, Reason::MemberQuarantined),
+        Some(used) if !used.selected => {
+            let verdict = blank(admission, line, Verdict::Reject, Reason::NotSelected);
+            let value = used.score.unwrap_or(0);
+            UpdateVerdict { value, threshold: scores.selected_score_max, ..verdict }
+        }
+        Some(_) => entered(admission, line, scores),
+    };
+    if let Some(policy) = outlier {
+        verdict.reason = Reason::Outlier;
+        verdict.value = ratio_milli(distance, scores.median_distance);
+        verdict.threshold = u64::from(policy.outlier_milli);
+        verdict.strike = true;
+    }
+    add_measures(admission, row, used, scores, &mut verdict);
+    verdict
+}
+
+/// The verdict on an update that the rule used, before anything is said about its distance.
+fn entered(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVerdict {
+    let share = |part: u64| (part * SHARE_MICRO_ONE / scores.whole.max(1)) as u32;
+    let weight_micro = share(if scores.weighs { u64::from(line.weight_micro) } else { 1 });
+    let probation = line.submission.trust.standing == Standing::Probation;
+    let (verdict, reason, value, threshold) = match (line.clipped_milli, admission.terms.norm_band)
+    {
+        (Some(value), Some(band)) => {
+            (Verdict::Clip, Reason::NormClipped, value, u64::from(band.clip_milli))
+        }
+        _ if probation && scores.weighs => {
+            let equal = SHARE_MICRO_ONE / admission.admitted() as u64;
+            (Verdict::DownWeight, Reason::MemberOnProbation, u64::from(weight_micro), equal)
+        }
+        _ => (Verdict::Accept, Reason::Clean, 0, 0),
+    };
+    let blank = blank(admission, line, verdict, reason);
+    UpdateVerdict { value, threshold, weight_micro, ..blank }
+}
+
+/// Adds what was measured against the aggregate, in the order of the measures.
+fn add_measures(
+    admission: &Admission,
+    row: usize,
+    used: Option<&UpdateUse>,
+    scores: &Scores<'_>,
+    verdict: &mut UpdateVerdict,
+) {
+    let values = admission.values.row(row);
+    let values = values.as_slice().expect("the rows of an owned matrix are contiguous");
+    let cosine = cosine_micro(values, &scores.aggregation.values) + 1_000_000;
+    let measures = &mut verdict.measures;
+    measures.push((Measure::Distance, scores.distances[row]));
+    measures.push((Measure::MedianDistance, scores.median_distance));
+    measures.extend(used.and_then(|used| used.score).map(|score| (Measure::RuleScore, score)));
+    measures.push((Measure::CosineMicro, u64::try_from(cosine).unwrap_or(0)));
+    measures
+        .extend(scores.nearest.as_ref().map(|nearest| (Measure::NearestDistance, nearest[row])));
+    let share = used.map(|used| (Measure::UsedShareMicro, u64::from(used.used_share_micro)));
+    measures.extend(share);
+}
+
+/// Whether more than f members would be in quarantine after these verdicts.
+fn too_many_suspects(admission: &Admission, verdicts: &[UpdateVerdict]) -> bool {
+    let Some(policy) = admission.terms.trust else { return false };
+    let taking_part = admission.lines.iter().zip(verdicts);
+    let members: Vec<_> = taking_part
+        .filter(|(_, verdict)| verdict.reason != Reason::MemberSuspended)
+        .map(|(line, verdict)| {
+            let contradicted = verdict.reason == Reason::Equivocation;
+            (line.submission.trust, mark_of(verdict, contradicted))
+        })
+        .collect();
+    let (f, others) = (admission.terms.byzantine, admission.quarantined_absent);
+    after_round_all(&members, &policy, f, others).1
+}

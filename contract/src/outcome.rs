@@ -1,0 +1,166 @@
+//! A decision in a block: whether the state waits for one like it, and what it changes.
+
+use fedledger_ledger::decision::{
+    Candidate, Decision, Measure, OutcomeResult, RoundFailure, UpdateVerdict,
+};
+use fedledger_ledger::entry::Phase;
+use fedledger_ledger::ids::{Digest, MemberId, RoundNumber};
+use fedledger_ledger::task::{AggregationRule, TaskSpec};
+use thiserror::Error;
+
+use crate::context::Context;
+use crate::records::RoundRecord;
+use crate::round::{enter_evaluate, finish, running, Origin};
+
+/// Why the state does not wait for a decision like this one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DecisionFault {
+    /// No such task is running.
+    #[error("no such task is running")]
+    TaskNotRunning,
+    /// Another round is open.
+    #[error("round {expected} is open")]
+    WrongRound {
+        /// The round that is open.
+        expected: RoundNumber,
+    },
+    /// The round does not wait for it in its phase.
+    #[error("the round is in phase {phase:?}, which does not wait for this kind of decision")]
+    WrongPhase {
+        /// The phase the round is in.
+        phase: Phase,
+    },
+    /// The candidates are not those of the task's rules in their order, its own first.
+    #[error("the candidates are not of the task's rules in their order, its own first")]
+    WrongCandidates,
+    /// The rule is not the task's, or the candidate is not the one that the evaluations chose.
+    #[error("the model chosen is none that the round can lead to")]
+    NotOffered,
+    /// The base model is another.
+    #[error("the round's base model is {expected}, found {found}")]
+    WrongBaseModel {
+        /// The round's.
+        expected: Digest,
+        /// The decision's.
+        found: Digest,
+    },
+    /// This failure is not decided but follows from a deadline.
+    #[error("{failure:?} follows from a deadline and is nobody's to decide")]
+    NotToDecide {
+        /// The failure.
+        failure: RoundFailure,
+    },
+    /// There is not one verdict for each commitment, by member id, on the update committed to.
+    #[error(
+        "there are {found} verdicts, expected one for each of {expected} commitments by member"
+    )]
+    WrongVerdicts {
+        /// Number of commitments.
+        expected: usize,
+        /// Number of verdicts.
+        found: usize,
+    },
+    /// A verdict lists measures twice or out of order.
+    #[error("the verdict on `{member}` does not list its measures once each in order")]
+    WrongMeasures {
+        /// Whose verdict.
+        member: MemberId,
+    },
+}
+
+/// Checks that the state waits for a decision like this one, and carries it out.
+pub(crate) fn apply_decision(
+    context: &mut Context<'_>,
+    decision: &Decision,
+) -> Result<(), DecisionFault> {
+    let (task, number) = decision.subject();
+    let (spec, _, round) = running(&context.state, task).ok_or(DecisionFault::TaskNotRunning)?;
+    if round.round != number {
+        return Err(DecisionFault::WrongRound { expected: round.round });
+    }
+    match decision {
+        Decision::Candidates { candidates, .. } => {
+            if round.phase != Phase::Propose {
+                return Err(DecisionFault::WrongPhase { phase: round.phase });
+            }
+            check_candidates(&spec, candidates)?;
+            enter_evaluate(context, task, candidates);
+        }
+        Decision::Outcome { result, verdicts, .. } => {
+            check_result(&spec, &round, result)?;
+            check_verdicts(&round, verdicts)?;
+            finish(context, task, result.clone(), verdicts, Origin::Decision);
+        }
+    }
+    Ok(())
+}
+
+/// The rules whose aggregates a round may offer: the task's own, then the further candidates.
+pub(crate) fn rules_offered(spec: &TaskSpec) -> Vec<&AggregationRule> {
+    let further = spec.evaluation.iter().flat_map(|evaluation| &evaluation.candidates);
+    std::iter::once(&spec.rule).chain(further).collect()
+}
+
+fn check_candidates(spec: &TaskSpec, candidates: &[Candidate]) -> Result<(), DecisionFault> {
+    let own_first = candidates.first().is_some_and(|first| first.rule == spec.rule);
+    // What is listed is a subsequence of what is offered: rules that cannot work on the round's
+    // updates, and those that lead to a model already listed, are left out.
+    let mut offered = rules_offered(spec).into_iter();
+    let in_order = candidates.iter().all(|one| offered.any(|rule| *rule == one.rule));
+    let distinct = candidates
+        .iter()
+        .enumerate()
+        .all(|(at, one)| candidates[..at].iter().all(|other| other.model != one.model));
+    if own_first && in_order && distinct {
+        return Ok(());
+    }
+    Err(DecisionFault::WrongCandidates)
+}
+
+fn check_result(
+    spec: &TaskSpec,
+    round: &RoundRecord,
+    result: &OutcomeResult,
+) -> Result<(), DecisionFault> {
+    match result {
+        OutcomeResult::Aggregated { chosen, base_model } => {
+            if round.phase != Phase::Decide {
+                return Err(DecisionFault::WrongPhase { phase: round.phase });
+            }
+            if *base_model != round.base_model {
+                let (expected, found) = (round.base_model, *base_model);
+                return Err(DecisionFault::WrongBaseModel { expected, found });
+            }
+            let offered = match round.chosen {
+                None => chosen.rule == spec.rule,
+                Some(at) => round.candidates.get(at as usize) == Some(chosen),
+            };
+            if !offered {
+                return Err(DecisionFault::NotOffered);
+            }
+        }
+        OutcomeResult::Failed { failure } => {
+            if !matches!(round.phase, Phase::Propose | Phase::Decide) {
+                return Err(DecisionFault::WrongPhase { phase: round.phase });
+            }
+            if matches!(failure, RoundFailure::TooFewCommitments | RoundFailure::NotDecided) {
+                return Err(DecisionFault::NotToDecide { failure: *failure });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_verdicts(round: &RoundRecord, verdicts: &[UpdateVerdict]) -> Result<(), DecisionFault> {
+    let expected = round.roster.iter().map(|line| (&line.member, line.update));
+    if !verdicts.iter().map(|verdict| (&verdict.member, verdict.update)).eq(expected) {
+        let (expected, found) = (round.roster.len(), verdicts.len());
+        return Err(DecisionFault::WrongVerdicts { expected, found });
+    }
+    // Each measure at most once: this also bounds the length of the entry.
+    let ordered = |measures: &[(Measure, u64)]| measures.windows(2).all(|two| two[0].0 < two[1].0);
+    match verdicts.iter().find(|verdict| !ordered(&verdict.measures)) {
+        Some(verdict) => Err(DecisionFault::WrongMeasures { member: verdict.member.clone() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,144 @@
+//! Records about the open round of a task.
+
+use fedledger_ledger::decision::Candidate;
+use fedledger_ledger::entry::Phase;
+use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TimeMs};
+use minicbor::{Decode, Encode};
+use serde::Serialize;
+
+use super::TrustRecord;
+
+/// The open round.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct RoundRecord {
+    /// Its number.
+    #[n(0)]
+    pub round: RoundNumber,
+    /// The phase it is in.
+    #[n(1)]
+    pub phase: Phase,
+    /// When it opened for commitments.
+    #[n(2)]
+    pub opened: TimeMs,
+    /// When the phase it is in ends at the latest.
+    #[n(3)]
+    pub deadline: TimeMs,
+    /// The model that the updates are trained from.
+    #[n(4)]
+    pub base_model: Digest,
+    /// Number of commitments.
+    #[n(5)]
+    pub commitments: u32,
+    /// Number of reveals.
+    #[n(6)]
+    pub reveals: u32,
+    /// Number of evaluations.
+    #[n(7)]
+    pub evaluations: u32,
+    /// One line for each commitment, by member id, written when the reveal phase closes: what the
+    /// decision rests on cannot change while it is computed.
+    #[n(8)]
+    pub roster: Vec<RosterLine>,
+    /// Number of active members that are in quarantine and made no commitment, written with the
+    /// roster.
+    #[n(9)]
+    pub quarantined_absent: u32,
+    /// The candidates that are being scored, the task's own rule first.
+    #[n(10)]
+    pub candidates: Vec<Candidate>,
+    /// Which of them the evaluations chose, from 0, once they are closed.
+    #[n(11)]
+    pub chosen: Option<u32>,
+}
+
+/// One member's commitment.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct CommitmentRecord {
+    /// The round it is for.
+    #[n(0)]
+    pub round: RoundNumber,
+    /// Digest of the update.
+    #[n(1)]
+    pub update: Digest,
+    /// Digest of the transaction that committed.
+    #[n(2)]
+    pub transaction: Digest,
+    /// Position of that transaction in the log.
+    #[n(3)]
+    pub log_index: u64,
+    /// Number of examples trained on, as declared.
+    #[n(4)]
+    pub num_examples: u64,
+    /// Length of the update in bytes, as declared.
+    #[n(5)]
+    pub byte_length: u64,
+    /// Whether it was revealed.
+    #[n(6)]
+    pub revealed: bool,
+    /// Digest of the transaction with which the member contradicted itself, if it did.
+    #[n(7)]
+    pub contradiction: Option<Digest>,
+}
+
+/// Why an update takes no part in its round, whatever its bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Exclusion {
+    /// It was not revealed in time.
+    #[n(0)]
+    NotRevealed,
+    /// The member committed to another digest too.
+    #[n(1)]
+    Equivocation,
+    /// The member was suspended.
+    #[n(2)]
+    Suspended,
+}
+
+/// What the decision of a round knows about one commitment, apart from the bytes of the update.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct RosterLine {
+    /// Whose it is.
+    #[n(0)]
+    pub member: MemberId,
+    /// Digest of the update.
+    #[n(1)]
+    pub update: Digest,
+    /// Position of the commitment in the log.
+    #[n(2)]
+    pub log_index: u64,
+    /// Number of examples trained on, as declared.
+    #[n(3)]
+    pub num_examples: u64,
+    /// Length of the update in bytes, as declared.
+    #[n(4)]
+    pub byte_length: u64,
+    /// Why it takes no part, if it does not.
+    #[n(5)]
+    pub exclusion: Option<Exclusion>,
+    /// The member's trust in this task when the reveal phase closed.
+    #[n(6)]
+    pub trust: TrustRecord,
+}
+
+/// One member's scores of the candidates.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct EvaluationRecord {
+    /// The round it is for.
+    #[n(0)]
+    pub round: RoundNumber,
+    /// Loss of each candidate in millionths, in the order of the candidates.
+    #[n(1)]
+    pub losses_micro: Vec<u64>,
+    /// Number of held-out examples for each candidate.
+    #[n(2)]
+    pub num_examples: Vec<u64>,
+    /// Digest of the transaction.
+    #[n(3)]
+    pub transaction: Digest,
+}

@@ -1,0 +1,163 @@
+//! Whether a task can work: its schema, its windows, and the rule's precondition at every number of
+//! updates that a round may aggregate.
+
+use fedledger_ledger::codec::to_canonical;
+use fedledger_ledger::limits::{
+    CANDIDATES_MAX, ROUNDS_MAX, TASK_BYTES_MAX, TEXT_BYTES_MAX, WINDOW_MS_MAX,
+};
+use fedledger_ledger::task::{AggregationRule, NormBand, TaskSpec, TrustPolicy};
+use thiserror::Error;
+
+use crate::aggregate::{check_precondition, PreconditionError};
+use crate::canonical::{Schema, SchemaError, HEADER_BYTES};
+
+/// Why a task cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TaskFault {
+    /// It is longer than a proposal can carry.
+    #[error("the task is {found} bytes long, at most {max} are allowed")]
+    TooLong {
+        /// Its canonical length in bytes.
+        found: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A number is out of its range.
+    #[error("{what} is {found}, expected {min} to {max}")]
+    OutOfRange {
+        /// Which number.
+        what: &'static str,
+        /// Its value.
+        found: u64,
+        /// Least value allowed.
+        min: u64,
+        /// Greatest value allowed.
+        max: u64,
+    },
+    /// The tensors make no schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// f members can be a majority of the fewest updates that a round aggregates.
+    #[error(
+        "updates_min is {updates_min}: with f = {byzantine} it must be at least {needed} (2f + 1)"
+    )]
+    UpdatesMinTooSmall {
+        /// The task's `updates_min`.
+        updates_min: u32,
+        /// The task's f.
+        byzantine: u32,
+        /// 2f + 1.
+        needed: u64,
+    },
+    /// A rule does not hold at a number of updates that a round may aggregate.
+    #[error("with {n} updates and f = {f}: {source}")]
+    Precondition {
+        /// Number of updates.
+        n: usize,
+        /// How many of them the rule is to withstand.
+        f: usize,
+        /// Which precondition fails.
+        source: PreconditionError,
+    },
+    /// The limits of the norm band are not in order.
+    #[error(
+        "the norm band is {low_milli}, {clip_milli}, {high_milli}: expected \
+         low < 1000 <= clip <= high"
+    )]
+    NormBandOrder {
+        /// Its lower limit, in thousandths of the reference.
+        low_milli: u32,
+        /// Its clipping limit.
+        clip_milli: u32,
+        /// Its upper limit.
+        high_milli: u32,
+    },
+    /// A rule is offered twice.
+    #[error("a rule is offered twice as a candidate")]
+    RepeatedCandidate,
+}
+
+/// Length in bytes of the canonical updates and models of a task whose schema was checked.
+pub(crate) fn update_bytes(spec: &TaskSpec) -> u64 {
+    let parameters = spec.parameters().expect("the schema was checked when the task was made");
+    HEADER_BYTES as u64 + 4 * parameters
+}
+
+/// Checks a task for a consortium of `members` active members.
+///
+/// # Errors
+/// The first thing that cannot work; see [`TaskFault`].
+pub fn check_task(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
+    let found = to_canonical(spec).len();
+    if found > TASK_BYTES_MAX {
+        return Err(TaskFault::TooLong { found, max: TASK_BYTES_MAX });
+    }
+    in_range("length of the description", spec.description.len() as u64, 0, TEXT_BYTES_MAX as u64)?;
+    Schema::of(spec)?;
+    in_range("rounds", spec.rounds, 1, ROUNDS_MAX)?;
+    in_range("updates_min", u64::from(spec.updates_min), 1, members as u64)?;
+    for (what, window_ms) in [
+        ("commit_window_ms", spec.commit_window_ms),
+        ("reveal_window_ms", spec.reveal_window_ms),
+        ("decide_window_ms", spec.decide_window_ms),
+    ] {
+        in_range(what, window_ms, 1, WINDOW_MS_MAX)?;
+    }
+    spec.norm_band.as_ref().map_or(Ok(()), check_norm_band)?;
+    spec.trust.as_ref().map_or(Ok(()), check_trust)?;
+    check_rules(spec, members)
+}
+
+fn in_range(what: &'static str, found: u64, min: u64, max: u64) -> Result<(), TaskFault> {
+    if (min..=max).contains(&found) {
+        return Ok(());
+    }
+    Err(TaskFault::OutOfRange { what, found, min, max })
+}
+
+fn check_norm_band(band: &NormBand) -> Result<(), TaskFault> {
+    let NormBand { low_milli, clip_milli, high_milli } = *band;
+    if low_milli < 1000 && 1000 <= clip_milli && clip_milli <= high_milli {
+        return Ok(());
+    }
+    Err(TaskFault::NormBandOrder { low_milli, clip_milli, high_milli })
+}
+
+fn check_trust(policy: &TrustPolicy) -> Result<(), TaskFault> {
+    // At or under the median distance itself, half of the members would be outliers every round.
+    in_range("outlier_milli", u64::from(policy.outlier_milli), 1001, u64::from(u32::MAX))?;
+    in_range("strikes_to_quarantine", u64::from(policy.strikes_to_quarantine), 1, 1_000)?;
+    in_range("clean_rounds_to_return", u64::from(policy.clean_rounds_to_return), 1, 1_000)
+}
+
+fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
+    let needed = 2 * u64::from(spec.byzantine) + 1;
+    if u64::from(spec.updates_min) < needed {
+        let (updates_min, byzantine) = (spec.updates_min, spec.byzantine);
+        return Err(TaskFault::UpdatesMinTooSmall { updates_min, byzantine, needed });
+    }
+    let mut rules: Vec<&AggregationRule> = vec![&spec.rule];
+    if let Some(evaluation) = &spec.evaluation {
+        in_range("window_ms of the evaluation", evaluation.window_ms, 1, WINDOW_MS_MAX)?;
+        rules.extend(&evaluation.candidates);
+        in_range("number of candidates", rules.len() as u64, 1, CANDIDATES_MAX as u64)?;
+    }
+    for (at, rule) in rules.iter().enumerate() {
+        if rules[..at].contains(rule) {
+            return Err(TaskFault::RepeatedCandidate);
+        }
+        let f = spec.byzantine as usize;
+        let least = spec.updates_min as usize;
+        // Up to f members may be known and left out; then there are fewer updates and fewer to
+        // withstand.
+        let with_suspects = (1..=f).map(|known| (least - known, f - known));
+        for (n, f) in (least..=members).map(|n| (n, f)).chain(with_suspects) {
+            check_precondition(rule, n, f).map_err(|source| TaskFault::Precondition {
+                n,
+                f,
+                source,
+            })?;
+        }
+    }
+    Ok(())
+}
