@@ -10,6 +10,7 @@ mod check;
 mod db;
 mod error;
 mod layout;
+mod mark;
 mod nodes;
 mod read;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::verify::{ChainVerifier, VerifiedBlock};
 pub use check::DeepCheck;
 use db::{Changes, Db};
 pub use error::{Damage, StoreError};
+use mark::Mark;
 pub use read::TransactionPlace;
 
 /// Whose store it is.
@@ -70,6 +72,12 @@ pub struct Tip {
 /// Longest metadata record in bytes.
 const META_BYTES_MAX: usize = 512;
 
+/// The database holds less than was acknowledged.
+fn lost_tail(reached: Height, tip: Option<Height>) -> Damage {
+    let found = tip.map_or("missing".to_owned(), |tip| tip.to_string());
+    Damage::mismatch("the tip", format!("at least {reached}, which was stored before"), found)
+}
+
 /// The tip with what is needed to extend it.
 #[derive(Debug, Clone)]
 struct Edge {
@@ -85,6 +93,7 @@ pub struct LedgerStore {
     chain_id: ChainId,
     genesis: Digest,
     edge: Mutex<Option<Edge>>,
+    mark: Mutex<Mark>,
 }
 
 impl LedgerStore {
@@ -96,16 +105,33 @@ impl LedgerStore {
     /// When another process has it open, it is another ledger's, the disk fails, or a check does.
     pub fn open(dir: &Path, chain_id: &ChainId, genesis: Digest) -> Result<Self, StoreError> {
         let db = Db::open(dir)?;
+        let (mark, reached) = Mark::open(dir)?;
+        if let (true, Some(height)) = (db.is_empty(), reached) {
+            return Err(db.damaged(lost_tail(height, None)));
+        }
         if db.is_empty() {
             let meta = Meta { schema: layout::SCHEMA, chain_id: chain_id.clone(), genesis };
             let mut changes = Changes::default();
             changes.insert(layout::META.to_vec(), to_canonical(&meta));
             db.commit(changes)?;
         }
-        let store = Self { db, chain_id: chain_id.clone(), genesis, edge: Mutex::new(None) };
+        let store = Self {
+            db,
+            chain_id: chain_id.clone(),
+            genesis,
+            edge: Mutex::new(None),
+            mark: Mutex::new(mark),
+        };
         store.check_identity()?;
         let edge = store.check_open()?;
+        let tip = edge.as_ref().map(|edge| edge.tip.height);
+        if let Some(height) = reached.filter(|height| tip.is_none_or(|tip| tip < *height)) {
+            return Err(store.db.damaged(lost_tail(height, tip)));
+        }
         *store.lock() = edge;
+        if let Some(tip) = tip {
+            store.set_mark(tip)?;
+        }
         Ok(store)
     }
 
@@ -125,6 +151,10 @@ impl LedgerStore {
             return Err(StoreError::OtherGenesis { dir: dir(), expected, found });
         }
         Ok(())
+    }
+
+    fn set_mark(&self, height: Height) -> Result<(), StoreError> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).set(height)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Edge>> {
@@ -186,6 +216,8 @@ impl LedgerStore {
             Tip { height, hash: None, time: genesis.time, app_hash, log_size: frontier.size() };
         changes.insert(layout::TIP.to_vec(), to_canonical(&tip));
         self.db.commit(changes)?;
+        // Crash here: genesis is stored without a mark; the next opening makes it.
+        self.set_mark(height)?;
         *edge = Some(Edge { tip, frontier, validators: validators.clone() });
         Ok(app_hash)
     }
@@ -239,6 +271,8 @@ impl LedgerStore {
         };
         changes.replace(layout::TIP.to_vec(), to_canonical(&tip));
         self.db.commit(changes)?;
+        // Crash here: the mark is one behind the tip, which is harmless.
+        self.set_mark(height)?;
         *guard = Some(Edge { tip, frontier, validators: next_validators.clone() });
         Ok(())
     }

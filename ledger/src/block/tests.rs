@@ -305,7 +305,7 @@ fn the_tendermint_light_client_accepts_headers_and_commits_and_rejects_tampered_
         ("round", bend_commit(|commit| commit.round = 0)),
         ("block", bend_commit(|commit| commit.block.0[0] ^= 1)),
         ("signature", bend_commit(|commit| commit.signatures[0].1 .0[0] ^= 1)),
-        ("too few", bend_commit(|commit| drop(commit.signatures.pop()))),
+        ("too few", bend_commit(|commit| commit.signatures.truncate(2))),
     ] {
         assert_ne!(light_client(&first, &bent, &set, &set), Verdict::Success, "{what}");
     }

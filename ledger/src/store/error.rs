@@ -127,7 +127,7 @@ pub enum StoreError {
         found: Digest,
     },
     /// What is on the disk is not what was written. Nothing is repaired.
-    #[error("the ledger in {} is damaged: {damage}; nothing was changed. Check the disk, move the folder away, and let the node fetch the ledger from its peers (it must not sign until it has caught up)", dir.display())]
+    #[error("the ledger in {} is damaged: {damage}. Nothing is repaired here: check the disk, move the folder away, and let the node fetch the ledger from its peers (it must not sign until it has caught up)", dir.display())]
     Damaged {
         /// The folder.
         dir: PathBuf,
