@@ -4,7 +4,7 @@
 //! leads from a state and a block to the next state, entries and receipts, and [`decide::decide`]
 //! computes the decisions that the state waits for, outside the vote path. Updates are integers
 //! ([`canonical`]), rules are exact ([`aggregate`]), and [`judge`] turns a round's updates into an
-//! aggregate and a verdict on each. [.
+//! aggregate and a verdict on each. [`replay`] does all of it again for an outsider.
 //!
 //! There is no float, clock, randomness or I/O here. Time is the block's. Threads share only
 //! independent pieces of exact work, so their number cannot change a bit. `docs/spec/contract.md`
@@ -20,11 +20,13 @@ pub mod integer;
 pub mod judge;
 pub mod outcome;
 pub mod records;
+pub mod replay;
 pub mod round;
 pub mod state;
 pub mod state_key;
 pub mod task_check;
 pub mod trust;
+pub mod views;
 
 mod change_check;
 mod context;
@@ -32,13 +34,17 @@ mod evaluation;
 mod governance;
 mod validators;
 
+#[cfg(test)]
+mod testing;
+
 pub use block::{apply_block, BlockEffects, BlockError, BlockInput};
 pub use change_check::ChangeFault;
 pub use check::{check_transaction, select_transactions, TransactionFault};
-pub use decide::{decide, pending, BlobRead, Decided, DecideError, Pending, PendingKind};
+pub use decide::{decide, pending, BlobRead, DecideError, Decided, Pending, PendingKind};
 pub use genesis::{genesis, GenesisError};
 pub use judge::{judge, judge_updates, RoundInputs, RoundJudgement};
 pub use outcome::DecisionFault;
+pub use replay::{Recomputed, ReplayError, ReplayedBlock, Replayer};
 pub use round::next_deadline;
 pub use state::StateView;
 pub use task_check::{check_task, TaskFault};

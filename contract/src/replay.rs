@@ -1,0 +1,245 @@
+//! Replay: everything a ledger says, checked from genesis by somebody who trusts none of its nodes.
+//!
+//! Links, validator sets and commit certificates by `fedledger_ledger::verify`; every transaction
+//! and every consequence by executing each block again and comparing the state root with the
+//! header's `app_hash`; and, where the blobs are at hand, every decision by computing it again.
+
+mod difference;
+#[cfg(test)]
+mod tests;
+
+use fedledger_ledger::block::{Block, CommitCertificate};
+use fedledger_ledger::entry::{Entry, Receipt};
+use fedledger_ledger::genesis::Genesis;
+use fedledger_ledger::ids::{Digest, Height, RoundNumber, TaskId};
+use fedledger_ledger::state::{MemoryState, StateError};
+use fedledger_ledger::verify::{ChainVerifier, VerifiedBlock, VerifyError};
+use thiserror::Error;
+
+use crate::block::{apply_block, BlockError, BlockInput};
+use crate::decide::{decide, BlobRead, DecideError};
+use crate::genesis::{genesis, GenesisError};
+use difference::{first_difference, Difference};
+
+/// What stands after a block was replayed.
+#[derive(Debug, Clone)]
+pub struct ReplayedBlock {
+    /// What its certificate vouches for.
+    pub verified: VerifiedBlock,
+    /// The entries it appended, in order.
+    pub entries: Vec<Entry>,
+    /// What became of its transactions.
+    pub receipts: Vec<Receipt>,
+    /// The decisions that were computed again and found the same, with the models they led to.
+    pub recomputed: Vec<Recomputed>,
+}
+
+/// A decision that was computed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recomputed {
+    /// The task.
+    pub task: TaskId,
+    /// The round.
+    pub round: RoundNumber,
+    /// The blobs that it makes, aggregates and models, by which later rounds can be replayed.
+    pub blobs: Vec<(Digest, Vec<u8>)>,
+}
+
+/// Why a ledger is not what it says. After any of these the replay cannot go on.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// Nothing can begin from the genesis document.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// A link, a hash, a validator set or a certificate does not hold.
+    #[error(transparent)]
+    Chain(#[from] VerifyError),
+    /// A block's contents cannot follow the state before it.
+    #[error("block {height}: {source}")]
+    Contents {
+        /// The block's height.
+        height: Height,
+        /// What is wrong with them.
+        source: BlockError,
+    },
+    /// The contents lead to another state than the header says.
+    #[error("block {height}: app_hash is {found}, its contents lead to {expected}")]
+    AppHash {
+        /// The block's height.
+        height: Height,
+        /// The root that execution leads to.
+        expected: Digest,
+        /// The root in the header.
+        found: Digest,
+    },
+    /// The state could not be written.
+    #[error("block {height}: {source}")]
+    State {
+        /// The block's height.
+        height: Height,
+        /// What is wrong.
+        source: StateError,
+    },
+    /// A decision cannot be computed again because a blob is missing.
+    #[error(
+        "block {height}: the decision on round {round} of `{task}` cannot be recomputed: {source}"
+    )]
+    NotRecomputed {
+        /// The block's height.
+        height: Height,
+        /// The task.
+        task: TaskId,
+        /// The round.
+        round: RoundNumber,
+        /// What is missing.
+        source: DecideError,
+    },
+    /// A decision is not what its inputs lead to.
+    #[error(
+        "block {height}: {field} of the decision on round {round} of `{task}` is {found}, its \
+         inputs lead to {expected}"
+    )]
+    Decision {
+        /// The block's height.
+        height: Height,
+        /// The task.
+        task: TaskId,
+        /// The round.
+        round: RoundNumber,
+        /// The first part of it that differs.
+        field: String,
+        /// What its inputs lead to.
+        expected: String,
+        /// What the ledger says.
+        found: String,
+    },
+}
+
+/// Replays a ledger block by block.
+#[derive(Debug)]
+pub struct Replayer {
+    chain: ChainVerifier,
+    state: MemoryState,
+    genesis_entries: Vec<Entry>,
+}
+
+impl Replayer {
+    /// Begins at a genesis document that the caller trusts.
+    ///
+    /// # Errors
+    /// When nothing can begin from it.
+    ///
+    /// # Panics
+    /// Never: an empty state takes the writes of a genesis that was checked.
+    pub fn new(document: &Genesis) -> Result<Self, ReplayError> {
+        let effects = genesis(document)?;
+        let mut state = MemoryState::latest_only();
+        state
+            .apply(0, &effects.writes)
+            .map_err(|source| ReplayError::State { height: Height(0), source })?;
+        let chain = ChainVerifier::new(document, effects.validators);
+        Ok(Self { chain, state, genesis_entries: effects.entries })
+    }
+
+    /// The entries of genesis.
+    pub fn genesis_entries(&self) -> &[Entry] {
+        &self.genesis_entries
+    }
+
+    /// The state after the latest block.
+    pub fn state(&self) -> &MemoryState {
+        &self.state
+    }
+
+    /// The height replayed last; 0 for genesis.
+    pub fn height(&self) -> Height {
+        self.chain.height()
+    }
+
+    /// Replays the next block. With `blobs` every decision in it is computed again.
+    ///
+    /// # Errors
+    /// The first thing that does not hold, with height, field, and what was expected and found; see
+    /// [`ReplayError`]. The replayer is of no further use then.
+    pub fn push(
+        &mut self,
+        block: &Block,
+        certificate: &CommitCertificate,
+        blobs: Option<&dyn BlobRead>,
+    ) -> Result<ReplayedBlock, ReplayError> {
+        let height = block.header.height;
+        self.check_identity(block, certificate)?;
+        let input = BlockInput {
+            height,
+            time: block.header.time,
+            transactions: &block.body.transactions,
+            decisions: &block.body.decisions,
+        };
+        let effects = apply_block(&self.state, &input)
+            .map_err(|source| ReplayError::Contents { height, source })?;
+        let verified = self.chain.push(block, certificate, &effects.validators)?;
+        let recomputed = match blobs {
+            Some(blobs) => self.recompute(block, blobs)?,
+            None => Vec::new(),
+        };
+        let expected = self
+            .state
+            .apply(height.0, &effects.writes)
+            .map_err(|source| ReplayError::State { height, source })?;
+        if expected != block.header.app_hash {
+            let found = block.header.app_hash;
+            return Err(ReplayError::AppHash { height, expected, found });
+        }
+        let (entries, receipts) = (effects.entries, effects.receipts);
+        Ok(ReplayedBlock { verified, entries, receipts, recomputed })
+    }
+
+    /// Checks first what a bent byte of a stored block breaks, so that the place is named rather
+    /// than its consequences: height, the body's hash, and the block that the certificate is for.
+    fn check_identity(
+        &self,
+        block: &Block,
+        certificate: &CommitCertificate,
+    ) -> Result<(), VerifyError> {
+        let (expected, found) = (self.height().next(), block.header.height);
+        if found != expected {
+            return Err(VerifyError::Height { expected, found });
+        }
+        block.check_consistency()?;
+        let hash = block.hash();
+        if (certificate.height, certificate.block) != (found, hash) {
+            return Err(VerifyError::CertificateSubject {
+                height: found,
+                expected: hash,
+                found_height: certificate.height,
+                found: certificate.block,
+            });
+        }
+        Ok(())
+    }
+
+    fn recompute(
+        &self,
+        block: &Block,
+        blobs: &dyn BlobRead,
+    ) -> Result<Vec<Recomputed>, ReplayError> {
+        let height = block.header.height;
+        let mut recomputed = Vec::new();
+        for decision in &block.body.decisions {
+            let (task, round) = decision.subject();
+            let task = task.clone();
+            let decided = match decide(&self.state, &task, blobs) {
+                Ok(decided) => decided,
+                Err(source) => {
+                    return Err(ReplayError::NotRecomputed { height, task, round, source })
+                }
+            };
+            if let Some(difference) = first_difference(&decided.decision, decision) {
+                let Difference { field, expected, found } = difference;
+                return Err(ReplayError::Decision { height, task, round, field, expected, found });
+            }
+            recomputed.push(Recomputed { task, round, blobs: decided.blobs });
+        }
+        Ok(recomputed)
+    }
+}

@@ -1,0 +1,122 @@
+use std::collections::BTreeMap;
+
+use fedledger_ledger::block::Block;
+use fedledger_ledger::decision::{Decision, Reason, Verdict};
+
+use super::*;
+use crate::testing::{task, Ledger};
+
+/// A ledger of four members with three decided rounds, the third with an outlier.
+fn ledger() -> Ledger {
+    let mut ledger = Ledger::new(4, vec![task(1, 3)]);
+    let honest = [[100, 0, 7], [90, 4, 9], [110, -4, 5]];
+    for last in [[95, 2, 7], [97, 3, 8], [-300, 0, 0]] {
+        let updates = [(0, honest[0]), (1, honest[1]), (2, honest[2]), (3, last)];
+        ledger.play(&updates);
+    }
+    ledger
+}
+
+fn replay(
+    ledger: &Ledger,
+    chain: &[(Block, CommitCertificate)],
+    blobs: Option<&dyn BlobRead>,
+) -> Result<Replayer, ReplayError> {
+    let mut replayer = Replayer::new(&ledger.document)?;
+    for (block, certificate) in chain {
+        replayer.push(block, certificate, blobs)?;
+    }
+    Ok(replayer)
+}
+
+#[test]
+fn an_outsider_comes_to_the_same_state_with_and_without_blobs() {
+    let ledger = ledger();
+    for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
+        let replayer = replay(&ledger, &ledger.chain, blobs).unwrap();
+        assert_eq!(replayer.state().root(), ledger.state.root());
+        assert_eq!(replayer.height(), ledger.height);
+    }
+}
+
+#[test]
+fn decisions_are_recomputed_and_say_what_they_made() {
+    let ledger = ledger();
+    let mut replayer = Replayer::new(&ledger.document).unwrap();
+    let mut recomputed = Vec::new();
+    let mut entries = replayer.genesis_entries().to_vec();
+    for (block, certificate) in &ledger.chain {
+        let replayed = replayer.push(block, certificate, Some(&ledger.blobs)).unwrap();
+        recomputed.extend(replayed.recomputed);
+        entries.extend(replayed.entries);
+    }
+    assert_eq!(recomputed.len(), 3);
+    assert!(recomputed.iter().all(|one| one.blobs.len() == 2));
+    assert_eq!(entries, ledger.entries);
+}
+
+/// Bends one block, signs it anew with every validator key, and returns what replay says.
+fn refusal(bend: impl Fn(&mut Block) -> bool, resign: bool) -> String {
+    let ledger = ledger();
+    let mut chain = ledger.chain.clone();
+    let at = chain.iter_mut().position(|(block, _)| bend(block)).expect("some block is bent");
+    if resign {
+        let block = &mut chain[at].0;
+        block.header.data_hash = block.body.data_hash();
+        chain[at].1 = ledger.certify(&chain[at].0);
+    }
+    let blobs: &BTreeMap<_, _> = &ledger.blobs;
+    replay(&ledger, &chain, Some(blobs)).unwrap_err().to_string()
+}
+
+fn bend_verdict(block: &mut Block) -> bool {
+    let Some(Decision::Outcome { verdicts, .. }) = block.body.decisions.first_mut() else {
+        return false;
+    };
+    let Some(verdict) = verdicts.iter_mut().find(|verdict| verdict.reason == Reason::Outlier)
+    else {
+        return false;
+    };
+    verdict.verdict = Verdict::Accept;
+    verdict.reason = Reason::Clean;
+    true
+}
+
+#[test]
+fn a_bent_verdict_is_named_by_the_hash_it_breaks() {
+    let error = refusal(bend_verdict, false);
+    assert!(error.contains("data_hash"), "{error}");
+}
+
+#[test]
+fn a_lie_signed_by_every_validator_is_found_by_recomputing() {
+    let error = refusal(bend_verdict, true);
+    assert!(error.contains("the verdict on `m003`"), "{error}");
+}
+
+#[test]
+fn a_bent_state_root_is_found_even_when_every_validator_signed_it() {
+    let bend = |block: &mut Block| {
+        block.header.app_hash.0[0] ^= 1;
+        block.header.height.0 == 2
+    };
+    // Without a new certificate the header is not the one that was signed.
+    let error = refusal(bend, false);
+    assert!(error.contains("certificate"), "{error}");
+    let only_second = |block: &mut Block| {
+        let second = block.header.height.0 == 2;
+        block.header.app_hash.0[0] ^= u8::from(second);
+        second
+    };
+    let error = refusal(only_second, true);
+    assert!(error.contains("block 2: app_hash"), "{error}");
+}
+
+#[test]
+fn a_missing_blob_is_named() {
+    let mut ledger = ledger();
+    let gone = ledger.blob([90, 4, 9]);
+    ledger.blobs.remove(&gone);
+    let error = replay(&ledger, &ledger.chain, Some(&ledger.blobs)).unwrap_err().to_string();
+    assert!(error.contains(&gone.to_string()), "{error}");
+}
