@@ -157,7 +157,7 @@ pub fn consistency_path<N: LogNodes + ?Sized>(
 }
 
 /// Checks that the leaf with this hash is at `index` in a log of `size` entries with this root
-/// (RFC 9162 §2.1.3.2).
+/// (RFC 9162 §2.1.3.2). `size` and `root` must come from one head: a path may fit several sizes.
 ///
 /// # Errors
 /// See [`ProofError`].
