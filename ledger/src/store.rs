@@ -30,11 +30,12 @@ use crate::log::{Frontier, LogHead, LOG_HEAD_KEY};
 use crate::state::{self, Writes};
 use crate::verify::{ChainVerifier, VerifiedBlock};
 
+pub use blobs::{BlobError, BlobStore};
 pub use check::DeepCheck;
 use db::{Changes, Db};
 pub use error::{Damage, StoreError};
 use mark::Mark;
-pub use read::TransactionPlace;
+pub use read::{StatePair, TransactionPlace};
 
 /// Whose store it is.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -113,7 +113,9 @@ proptest! {
         let hashes = hashes(&leaves);
         let root = root_of(hashes.iter().copied());
         let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
-        leaves.iter().for_each(|leaf| tree.push(leaf.clone()));
+        for leaf in &leaves {
+            tree.push(leaf.clone());
+        }
         let theirs = tree.root();
         prop_assert_eq!(theirs.as_bytes().as_slice(), root.0.as_slice());
 

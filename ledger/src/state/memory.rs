@@ -10,15 +10,15 @@ use crate::ids::Digest;
 
 /// Nodes, values of all kept versions and key preimages.
 #[derive(Debug, Clone, Default)]
-struct Nodes {
-    nodes: BTreeMap<NodeKey, Node>,
+struct Kept {
+    tree: BTreeMap<NodeKey, Node>,
     values: BTreeMap<(KeyHash, u64), Option<OwnedValue>>,
     preimages: BTreeMap<KeyHash, Vec<u8>>,
 }
 
-impl TreeReader for Nodes {
+impl TreeReader for Kept {
     fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
-        Ok(self.nodes.get(key).cloned())
+        Ok(self.tree.get(key).cloned())
     }
 
     fn get_value_option(&self, version: u64, key: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
@@ -31,7 +31,7 @@ impl TreeReader for Nodes {
     }
 }
 
-impl HasPreimage for Nodes {
+impl HasPreimage for Kept {
     fn preimage(&self, key: KeyHash) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(self.preimages.get(&key).cloned())
     }
@@ -41,7 +41,7 @@ impl HasPreimage for Nodes {
 #[derive(Debug, Clone)]
 pub struct MemoryState {
     current: BTreeMap<Vec<u8>, Vec<u8>>,
-    nodes: Nodes,
+    kept: Kept,
     version: Option<u64>,
     root: Digest,
     keeps_history: bool,
@@ -58,7 +58,7 @@ impl MemoryState {
     pub fn new() -> Self {
         Self {
             current: BTreeMap::new(),
-            nodes: Nodes::default(),
+            kept: Kept::default(),
             version: None,
             root: Digest(*b"SPARSE_MERKLE_PLACEHOLDER_HASH__"),
             keeps_history: true,
@@ -80,23 +80,27 @@ impl MemoryState {
         if version != self.version.map_or(0, |version| version + 1) {
             return Err(StateError::UnknownVersion { version: version.saturating_sub(1) });
         }
-        let (root, batch) = tree::apply(&self.nodes, version, writes)?;
-        self.nodes.nodes.extend(batch.nodes);
-        self.nodes.preimages.extend(batch.preimages);
+        let (root, batch) = tree::apply(&self.kept, version, writes)?;
+        self.kept.tree.extend(batch.nodes);
+        self.kept.preimages.extend(batch.preimages);
         for (key, value) in batch.values {
             if !self.keeps_history {
                 let old: Vec<_> =
-                    self.nodes.values.range((key, 0)..(key, version)).map(|(k, _)| *k).collect();
-                old.iter().for_each(|old| drop(self.nodes.values.remove(old)));
+                    self.kept.values.range((key, 0)..(key, version)).map(|(k, _)| *k).collect();
+                for old in old {
+                    self.kept.values.remove(&old);
+                }
             }
             if self.keeps_history || value.is_some() {
-                self.nodes.values.insert((key, version), value);
+                self.kept.values.insert((key, version), value);
             } else {
-                self.nodes.preimages.remove(&key);
+                self.kept.preimages.remove(&key);
             }
         }
         if !self.keeps_history {
-            batch.stale.iter().for_each(|stale| drop(self.nodes.nodes.remove(stale)));
+            for stale in batch.stale {
+                self.kept.tree.remove(&stale);
+            }
         }
         for (key, value) in writes {
             match value {
@@ -119,7 +123,7 @@ impl MemoryState {
     /// When a key or value has a length that is not allowed.
     pub fn root_after(&self, writes: &Writes) -> Result<Digest, StateError> {
         let next = self.version.map_or(0, |version| version + 1);
-        tree::apply(&self.nodes, next, writes).map(|(root, _)| root)
+        tree::apply(&self.kept, next, writes).map(|(root, _)| root)
     }
 
     /// The latest version, if any was applied.
@@ -137,7 +141,7 @@ impl MemoryState {
     /// # Errors
     /// When that version is not kept.
     pub fn get_at(&self, version: u64, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        tree::value_at(&self.nodes, key, version)
+        tree::value_at(&self.kept, key, version)
     }
 
     /// The root at a version.
@@ -145,7 +149,7 @@ impl MemoryState {
     /// # Errors
     /// When that version is not kept.
     pub fn root_at(&self, version: u64) -> Result<Digest, StateError> {
-        tree::root_at(&self.nodes, version)
+        tree::root_at(&self.kept, version)
     }
 
     /// The value under `key` at a version with its proof of presence, or the proof of its absence.
@@ -157,7 +161,7 @@ impl MemoryState {
         key: &[u8],
         version: u64,
     ) -> Result<(Option<Vec<u8>>, Vec<u8>), StateError> {
-        tree::prove(&self.nodes, key, version)
+        tree::prove(&self.kept, key, version)
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::ids::Digest;
 
 fn sha(parts: &[&[u8]]) -> [u8; 32] {
-    parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
+    Sha256::digest(parts.concat()).into()
 }
 
 /// The root as a binary trie over hashed keys, from its definition: an empty subtree is the

@@ -20,6 +20,9 @@ const CHECKSUM_BYTES: usize = 8;
 /// First byte of the keys of further chunks.
 const CHUNK_PREFIX: u8 = b'k';
 
+/// A key with its value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
 /// The changes of one atomic write.
 #[derive(Default)]
 pub(super) struct Changes(BTreeMap<Vec<u8>, (bool, Option<Vec<u8>>)>);
@@ -149,7 +152,7 @@ impl Db {
     pub(super) fn scan<'a>(
         &'a self,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + 'a {
+    ) -> impl Iterator<Item = Result<Pair, StoreError>> + 'a {
         self.sled.scan_prefix(prefix).map(move |item| {
             let (key, head) = item.map_err(self.engine("read"))?;
             let value = self.assemble(&key, &head)?;
@@ -158,11 +161,7 @@ impl Db {
     }
 
     /// The record with the greatest key from `start` to `end`, both included.
-    pub(super) fn last_in(
-        &self,
-        start: &[u8],
-        end: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn last_in(&self, start: &[u8], end: &[u8]) -> Result<Option<Pair>, StoreError> {
         let Some(item) = self.sled.range(start..=end).next_back() else { return Ok(None) };
         let (key, head) = item.map_err(self.engine("read"))?;
         let value = self.assemble(&key, &head)?;

@@ -45,7 +45,7 @@ pub(super) fn log_node(level: u32, index: u64) -> Vec<u8> {
 
 /// The current value of a state key.
 pub(super) fn state(key: &[u8]) -> Vec<u8> {
-    [&[b's'], key].concat()
+    [b"s", key].concat()
 }
 
 /// A node of the state tree.

@@ -15,6 +15,9 @@ use crate::limits::GENESIS_BYTES_MAX;
 use crate::log::{consistency_path, inclusion_path, LogHead, LOG_HEAD_KEY};
 use crate::state;
 
+/// A state key with its value.
+pub type StatePair = (Vec<u8>, Vec<u8>);
+
 /// Where a transaction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize)]
 #[cbor(map)]
@@ -209,7 +212,7 @@ impl LedgerStore {
     ///
     /// # Errors
     /// When a record is damaged.
-    pub fn state_scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn state_scan(&self, prefix: &[u8]) -> Result<Vec<StatePair>, StoreError> {
         self.db
             .scan(&layout::state(prefix))
             .map(|item| item.map(|(key, value)| (key[1..].to_vec(), value)))

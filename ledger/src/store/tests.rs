@@ -74,13 +74,15 @@ impl Ledger {
         let entries: Vec<_> = (at..at + count)
             .map(|i| format!("entry {i} ").repeat(1 + i * 37).into_bytes())
             .collect();
-        entries.iter().for_each(|entry| self.frontier.push(leaf_hash(entry)));
+        for entry in &entries {
+            self.frontier.push(leaf_hash(entry));
+        }
         let mut writes = Writes::from([
             (format!("member/{}", at % 5).into_bytes(), Some(format!("at {at}").into_bytes())),
             (b"long".to_vec(), Some(vec![at as u8; 20_000 / (1 + at % 4)])),
             (LOG_HEAD_KEY.to_vec(), Some(self.frontier.head().to_bytes())),
         ]);
-        if at % 3 == 0 {
+        if at.is_multiple_of(3) {
             writes.insert(format!("member/{}", (at + 1) % 5).into_bytes(), None);
         }
         (entries, writes)
@@ -325,12 +327,14 @@ fn truncated_and_bent_database_files_are_refused_or_intact_never_silently_wrong(
     assert!(refused >= 8, "only {refused} of 24 damaged files were refused");
 }
 
+/// Changes one stored record.
+type Bend = fn(&Db);
+
 #[test]
 fn records_bent_behind_the_engines_back_are_named() {
     let (mut ledger, store) = Ledger::create();
     ledger.extend(&store, 6);
     drop(store);
-    type Bend = fn(&Db);
     let bends: [(&str, bool, Bend); 8] = [
         ("entry", false, |db| write(db, layout::entry(3), b"another entry".to_vec())),
         ("leaf hash", true, |db| write(db, layout::log_node(0, 3), vec![7; 32])),
