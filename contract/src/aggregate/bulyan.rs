@@ -11,7 +11,8 @@
 //! Learning in Byzantium", ICML 2018, §4.
 //! Deviations: with r updates remaining the winner is scored on max(r − f − 2, 1) neighbours (at
 //! most r − 1), because r falls to 2f + 1, where r − f − 2 is f − 1; equal scores go to the lower
-//! row. The median of an even θ is the unrounded mean of the middle two. The β closest values are
+//! row (with f ≤ 2 the last winner is scored on one neighbour, and of two updates that are each
+//! other's nearest it is the lower row). The median of an even θ is the unrounded mean of the middle two. The β closest values are
 //! found by dropping, 2f times, the least or the greatest of the sorted values, whichever is farther
 //! from the median, and the greatest when both are equally far; equal values are ordered by row. The
 //! mean is rounded half to even.
