@@ -5,6 +5,8 @@
 mod advance;
 mod finish;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 use fedledger_ledger::entry::{EntryBody, Phase};
 use fedledger_ledger::ids::{RoundNumber, TaskId, TimeMs};
@@ -17,6 +19,7 @@ use crate::state::StateView;
 use crate::state_key;
 
 pub(crate) use advance::{advance, enter_evaluate};
+pub use finish::median_norm;
 pub(crate) use finish::{finish, Origin};
 pub(crate) use submit::{apply_submission, record_equivocation};
 

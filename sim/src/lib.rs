@@ -6,6 +6,8 @@
 
 pub mod attack;
 pub mod data;
+pub mod defaults;
+pub mod federation;
 pub mod metrics;
 pub mod model;
 pub mod seed;

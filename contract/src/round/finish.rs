@@ -166,7 +166,7 @@ fn after_outcome(
 }
 
 /// The median of the norms of the updates that were admitted, as their members sent them.
-fn median_norm(verdicts: &[UpdateVerdict]) -> Option<u64> {
+pub fn median_norm(verdicts: &[UpdateVerdict]) -> Option<u64> {
     let admitted = |verdict: &&UpdateVerdict| {
         verdict.verdict != Verdict::Quarantine
             && !matches!(verdict.reason, Reason::NormTooLarge | Reason::NormTooSmall)
