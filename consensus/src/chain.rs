@@ -11,8 +11,6 @@ mod compute;
 mod execute;
 mod judge;
 mod mempool;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,14 +20,14 @@ use async_trait::async_trait;
 use fedledger_contract::decide::Decided;
 use fedledger_contract::round::next_deadline;
 use fedledger_contract::state::StateView;
-use fedledger_ledger::block::{Block, ValidatorAddress, ValidatorSet};
+use fedledger_ledger::block::{ValidatorAddress, ValidatorSet};
 use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::ids::{Digest, Height, Nonce, RoundNumber, TaskId, TimeMs};
 use fedledger_ledger::store::{BlobStore, LedgerStore};
 use fedledger_ledger::transaction::Transaction;
 use tokio::sync::{watch, Notify};
 
-pub use self::mempool::MempoolError;
+pub use self::mempool::{MempoolError, MEMBER_TRANSACTIONS_MAX};
 use self::availability::Availability;
 use self::execute::Execution;
 use self::mempool::Mempool;
@@ -81,7 +79,7 @@ struct Shared {
 pub struct Chain {
     genesis: Genesis,
     store: LedgerStore,
-    blobs: BlobStore,
+    blobs: Arc<BlobStore>,
     /// The address under which this node proposes; an observer has none.
     proposer: ValidatorAddress,
     clock: fn() -> TimeMs,
@@ -107,20 +105,17 @@ impl Chain {
     pub fn open(
         genesis: Genesis,
         store: LedgerStore,
-        blobs: BlobStore,
+        blobs: Arc<BlobStore>,
         proposer: ValidatorAddress,
         clock: fn() -> TimeMs,
     ) -> Result<Arc<Self>, Fatal> {
         let tip = store.tip().map_err(fatal)?;
-        let head = StateView::new(&store)
-            .chain_head()
-            .ok_or_else(|| Fatal("the store has no genesis".to_owned()))?;
         let shared = Shared {
-            tip_id: tip.block,
+            tip_id: tip.hash,
             height: tip.height,
-            time: head.time,
-            root: tip.root,
-            validators: tip.validators,
+            time: tip.time,
+            root: tip.app_hash,
+            validators: store.validators(tip.height.next()).map_err(fatal)?,
             mempool: Mempool::default(),
             availability: Availability::default(),
             computed: BTreeMap::new(),
@@ -150,7 +145,7 @@ impl Chain {
     }
 
     /// The blobs that this node holds.
-    pub fn blobs(&self) -> &BlobStore {
+    pub fn blobs(&self) -> &Arc<BlobStore> {
         &self.blobs
     }
 
@@ -192,6 +187,12 @@ impl Chain {
     /// The transactions that wait here, for handing them to a member that was away.
     pub fn waiting(&self) -> Vec<Transaction> {
         self.shared().mempool.all().map(|waiting| waiting.transaction.clone()).collect()
+    }
+
+    /// How many transactions of a member wait here.
+    pub fn waiting_of(&self, member: &fedledger_ledger::ids::MemberId) -> usize {
+        let shared = self.shared();
+        shared.mempool.all().filter(|waiting| waiting.transaction.body.member == *member).count()
     }
 
     /// The nonce that a member's next transaction should carry: after the ledger's and after those
@@ -246,12 +247,11 @@ impl Application for Chain {
     }
 
     fn decided(&self, height: Height) -> Result<Option<DecidedBlock>, Fatal> {
-        let Some(block) = self.store.block(height).map_err(fatal)? else { return Ok(None) };
-        let certificate = self
-            .store
-            .certificate(height)
-            .map_err(fatal)?
-            .ok_or_else(|| Fatal(format!("block {height} is kept without its certificate")))?;
+        if height.0 == 0 || height > self.shared().height {
+            return Ok(None);
+        }
+        let block = self.store.block(height).map_err(fatal)?;
+        let certificate = self.store.certificate(height).map_err(fatal)?;
         let block = ProposedBlock { id: block.hash(), bytes: block.to_bytes().into() };
         Ok(Some(DecidedBlock { block, certificate }))
     }
@@ -262,17 +262,14 @@ impl Application for Chain {
         consensus_round: u32,
         block: &ProposedBlock,
     ) -> Result<(), Fatal> {
-        let parsed = Block::from_bytes(&block.bytes).map_err(fatal)?;
-        self.store.put_undecided(height, consensus_round, &parsed).map_err(fatal)
+        self.store.put_undecided(height, consensus_round, &block.id, &block.bytes).map_err(fatal)
     }
 
     fn undecided(&self, height: Height) -> Result<Vec<(u32, ProposedBlock)>, Fatal> {
-        let kept = self.store.undecided(height).map_err(fatal)?;
+        let kept = self.store.undecided_of_height(height).map_err(fatal)?;
         Ok(kept
             .into_iter()
-            .map(|(round, block)| {
-                (round, ProposedBlock { id: block.hash(), bytes: block.to_bytes().into() })
-            })
+            .map(|(round, id, bytes)| (round, ProposedBlock { id, bytes: bytes.into() }))
             .collect())
     }
 

@@ -41,7 +41,8 @@ impl Chain {
         for sequence in sequences {
             for waiting in sequence {
                 if let Action::RevealUpdate { update, .. } = &waiting.transaction.body.action {
-                    let held = self.blobs.has(update);
+                    // A disk that cannot say is treated as not holding it; judging will stop.
+                    let held = self.blobs.has(update).unwrap_or(false);
                     let holders = shared.availability.holders(update).count() + usize::from(held);
                     if !held || holders < needed {
                         break;

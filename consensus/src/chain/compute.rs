@@ -6,8 +6,7 @@ use fedledger_contract::decide::{decide, pending, BlobRead, DecideError, Pending
 use fedledger_ledger::decision::Decision;
 use fedledger_ledger::ids::{Digest, MemberId, TaskId};
 
-use super::{fatal, Chain, DecisionKey};
-use crate::application::Fatal;
+use super::{Chain, DecisionKey};
 
 impl DecisionKey {
     pub(super) fn of_pending(pending: &Pending) -> Self {
@@ -29,7 +28,7 @@ impl DecisionKey {
 struct Held<'a>(&'a Chain);
 
 impl BlobRead for Held<'_> {
-    fn blob(&self, digest: &Digest) -> Option<Vec<u8>> {
+    fn read(&self, digest: &Digest) -> Option<Vec<u8>> {
         self.0.blobs.get(digest).ok().flatten()
     }
 }
@@ -48,23 +47,24 @@ impl Chain {
     /// Computes the decision that a task's state waits for. It may take long: call it off the
     /// asynchronous threads. Nothing happens when a blob is missing: its digest is returned, and
     /// the call is to be repeated once it is here.
-    ///
-    /// # Errors
-    /// When the contract meets something that cannot be.
-    pub fn compute(&self, wanted: &Pending) -> Result<Option<Digest>, Fatal> {
+    pub fn compute(&self, wanted: &Pending) -> Option<Digest> {
         let task: &TaskId = &wanted.task;
         let decided = match decide(&self.store, task, &Held(self)) {
             Ok(decided) => decided,
-            Err(DecideError::MissingBlob { digest }) => return Ok(Some(digest)),
+            Err(DecideError::MissingBlob { digest }) => return Some(digest),
             // A block came in between; what is pending now is computed next.
-            Err(DecideError::NotPending { .. }) => return Ok(None),
-            #[allow(unreachable_patterns)]
-            Err(error) => return Err(fatal(error)),
+            Err(DecideError::NotPending { .. }) => return None,
         };
-        let key = DecisionKey::of_decision(&decided.decision);
+        // The state was read while blocks may have been committed. What a decision rests on does
+        // not change while the state waits for it; so if the state still waits for the same, it
+        // was read whole.
+        if !pending(&self.store).contains(wanted) {
+            return None;
+        }
+        let key = DecisionKey::of_pending(wanted);
         self.shared().computed.insert(key, Arc::new(decided));
         self.work.notify_waiters();
-        Ok(None)
+        None
     }
 
     /// Notes that a member announced blobs. Returns those that are news.

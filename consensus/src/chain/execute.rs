@@ -6,6 +6,7 @@ use fedledger_contract::block::{apply_block, BlockEffects, BlockError, BlockInpu
 use fedledger_contract::decide::pending;
 use fedledger_contract::state::StateView;
 use fedledger_ledger::block::{Block, BlockBody};
+use fedledger_ledger::entry::Entry;
 use fedledger_ledger::ids::{Digest, Height, TimeMs};
 use thiserror::Error;
 
@@ -70,13 +71,14 @@ impl Chain {
         }
         self.keep_results(&shared, &block)?;
         let effects = &execution.effects;
+        let entries: Vec<Vec<u8>> = effects.entries.iter().map(Entry::to_bytes).collect();
         // When this returns the block is on the disk; nothing has been said about it before.
         self.store
             .commit_block(
                 &block,
                 &decided.certificate,
                 &effects.validators,
-                &effects.entries,
+                &entries,
                 &effects.writes,
             )
             .map_err(fatal)?;

@@ -6,7 +6,7 @@ use fedledger_ledger::ids::Height;
 use fedledger_ledger::transaction::Action;
 
 use super::execute::ExecuteError;
-use super::{Chain, DecisionKey, Shared, CLOCK_AHEAD_MAX_MS};
+use super::{fatal, Chain, DecisionKey, Shared, CLOCK_AHEAD_MAX_MS};
 use crate::application::{Fatal, Judgement, ProposedBlock};
 
 impl Chain {
@@ -30,7 +30,7 @@ impl Chain {
         if shared.executions.contains_key(&proposed.id) {
             return Ok(Judgement::Valid);
         }
-        if let Some(judgement) = self.judge_contents(&shared, &block) {
+        if let Some(judgement) = self.judge_contents(&shared, &block)? {
             return Ok(judgement);
         }
         let execution = match self.execute(height, block.header.time, &block.body) {
@@ -98,14 +98,14 @@ impl Chain {
     }
 
     /// Reveals need the blob here; decisions need to be what this node computed.
-    fn judge_contents(&self, shared: &Shared, block: &Block) -> Option<Judgement> {
+    fn judge_contents(&self, shared: &Shared, block: &Block) -> Result<Option<Judgement>, Fatal> {
         for transaction in &block.body.transactions {
             if let Action::RevealUpdate { update, .. } = &transaction.body.action {
-                if !self.blobs.has(update) {
-                    return Some(Judgement::NotNow(format!(
+                if !self.blobs.has(update).map_err(fatal)? {
+                    return Ok(Some(Judgement::NotNow(format!(
                         "the revealed update {update} of {} is not here yet",
                         transaction.body.member
-                    )));
+                    ))));
                 }
             }
         }
@@ -113,19 +113,19 @@ impl Chain {
             match shared.computed.get(&DecisionKey::of_decision(decision)) {
                 None => {
                     let (task, round) = decision.subject();
-                    return Some(Judgement::NotNow(format!(
+                    return Ok(Some(Judgement::NotNow(format!(
                         "the decision on round {round} of {task} is not computed here yet"
-                    )));
+                    ))));
                 }
                 Some(own) if own.decision != *decision => {
                     let (task, round) = decision.subject();
-                    return Some(Judgement::Invalid(format!(
+                    return Ok(Some(Judgement::Invalid(format!(
                         "the decision on round {round} of {task} differs from the one computed here"
-                    )));
+                    ))));
                 }
                 Some(_) => {}
             }
         }
-        None
+        Ok(None)
     }
 }

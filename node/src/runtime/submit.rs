@@ -1,0 +1,225 @@
+//! What this node says on the ledger, for its member.
+
+use fedledger_contract::canonical::{FloatBits, NamedTensor as CanonicalTensor, QuantiseError, Schema};
+use fedledger_contract::records::TaskStatus;
+use fedledger_contract::state::StateView;
+use fedledger_ledger::entry::Phase;
+use fedledger_ledger::ids::{Digest, RoundNumber};
+use fedledger_ledger::limits::{NUM_EXAMPLES_MAX, TRANSACTION_BYTES_MAX};
+use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
+
+use super::{Node, Signing};
+use crate::api::types::{SubmitError, SubmitUpdate, SubmittedUpdate, TransactionStatus};
+
+impl Node {
+    fn signing(&self) -> Result<&Signing, SubmitError> {
+        self.member.as_ref().ok_or(SubmitError::NotAMember)
+    }
+
+    /// Signs an action, makes it durable, and hands it to the mempool and to the other members.
+    /// Returns the transaction's digest.
+    ///
+    /// # Errors
+    /// When the node cannot speak for a member, the action is too long, or too many wait already.
+    pub async fn submit_action(&self, action: Action) -> Result<Digest, SubmitError> {
+        let signing = self.signing()?;
+        let outbox = signing.outbox.lock().await;
+        self.sign_and_send(signing, &outbox, action).await
+    }
+
+    async fn sign_and_send(
+        &self,
+        signing: &Signing,
+        outbox: &super::Outbox,
+        action: Action,
+    ) -> Result<Digest, SubmitError> {
+        let body = TransactionBody {
+            chain_id: self.genesis().chain_id.clone(),
+            member: signing.id.clone(),
+            nonce: self.chain.next_nonce(&signing.id),
+            action,
+        };
+        let transaction = Transaction::sign(body, &signing.key);
+        let bytes = transaction.to_bytes();
+        if bytes.len() > TRANSACTION_BYTES_MAX {
+            let (found, max) = (bytes.len(), TRANSACTION_BYTES_MAX);
+            return Err(SubmitError::TooLong { found, max });
+        }
+        let waiting = self.chain.waiting_of(&signing.id);
+        if waiting >= fedledger_consensus::chain::MEMBER_TRANSACTIONS_MAX {
+            return Err(SubmitError::Busy { pending: waiting });
+        }
+        outbox.put(&transaction).map_err(|error| {
+            self.fail(&error);
+            SubmitError::Storage { reason: error.to_string() }
+        })?;
+        let digest = transaction.digest();
+        if let Err(error) = self.chain.submit(transaction) {
+            // Its own key was rotated away, say: it can never stand in a block.
+            return Err(SubmitError::NotReady { reason: error.to_string() });
+        }
+        if let Err(error) = self.network.publish_transaction(bytes).await {
+            tracing::debug!(%error, "a transaction waits for members to connect");
+        }
+        Ok(digest)
+    }
+
+    /// Takes an update from the member's trainer: quantises it, keeps it, holds it back from
+    /// everyone, and commits to its digest on the ledger. Handing in the very same update again
+    /// gives the same answer and signs nothing.
+    ///
+    /// # Errors
+    /// When the update is not one of this task and round, or the member has committed to another.
+    pub async fn submit_update(&self, submit: SubmitUpdate) -> Result<SubmittedUpdate, SubmitError> {
+        let signing = self.signing()?;
+        // From here to the end nobody else can commit for this member.
+        let outbox = signing.outbox.lock().await;
+        let open = self.open_round(&submit)?;
+        let max = NUM_EXAMPLES_MAX;
+        if submit.num_examples == 0 || submit.num_examples > max {
+            return Err(SubmitError::NumExamples { found: submit.num_examples, max });
+        }
+        let bytes = canonical_bytes(&open.schema, submit.tensors)?;
+        let update = Digest::of(&bytes);
+        let round = open.round;
+        if let Some((transaction, committed)) = self.own_commitment(signing, &submit.task, round) {
+            if committed == update {
+                return Ok(SubmittedUpdate { transaction, update, round });
+            }
+            return Err(SubmitError::AlreadyCommitted { round, committed });
+        }
+        let storage = |error: String| {
+            self.fail(&error);
+            SubmitError::Storage { reason: error }
+        };
+        // Held back before it is there, so that nobody can see it in between.
+        self.held_back.add(update).map_err(|error| storage(error.to_string()))?;
+        self.blobs().put(&bytes).map_err(|error| storage(error.to_string()))?;
+        let action = Action::CommitUpdate {
+            task: submit.task,
+            round,
+            base_model: open.base_model,
+            update,
+            num_examples: submit.num_examples,
+            byte_length: bytes.len() as u64,
+            claims: submit.claims,
+            attestation: submit.attestation,
+        };
+        let transaction = self.sign_and_send(signing, &outbox, action).await?;
+        Ok(SubmittedUpdate { transaction, update, round })
+    }
+
+    fn open_round(&self, submit: &SubmitUpdate) -> Result<OpenRound, SubmitError> {
+        let task = || submit.task.clone();
+        let view = StateView::new(self.store());
+        let spec =
+            view.task_spec(&submit.task).ok_or_else(|| SubmitError::UnknownTask { task: task() })?;
+        let progress = view.task_progress(&submit.task);
+        let round = view.round(&submit.task);
+        let (Some(progress), Some(record)) = (progress, round) else {
+            return Err(SubmitError::TaskNotRunning { task: task() });
+        };
+        if progress.status != TaskStatus::Running {
+            return Err(SubmitError::TaskNotRunning { task: task() });
+        }
+        if let Some(found) = submit.round.filter(|asked| *asked != record.round) {
+            return Err(SubmitError::WrongRound { task: task(), found, expected: record.round });
+        }
+        if record.phase != Phase::Commit {
+            let (round, phase) = (record.round, record.phase);
+            return Err(SubmitError::WrongPhase { task: task(), round, phase });
+        }
+        let schema = Schema::of(&spec).expect("a task on the ledger has a valid schema");
+        Ok(OpenRound { schema, round: record.round, base_model: record.base_model })
+    }
+
+    /// What this member has committed to in a round: on the ledger, or signed and waiting.
+    fn own_commitment(
+        &self,
+        signing: &Signing,
+        task: &fedledger_ledger::ids::TaskId,
+        round: RoundNumber,
+    ) -> Option<(Digest, Digest)> {
+        let on_ledger = StateView::new(self.store())
+            .commitment(task, &signing.id)
+            .filter(|record| record.round == round)
+            .map(|record| (record.transaction, record.update));
+        on_ledger.or_else(|| {
+            self.chain.waiting().iter().find_map(|transaction| {
+                match &transaction.body.action {
+                    Action::CommitUpdate { task: its, round: of, update, .. }
+                        if transaction.body.member == signing.id && its == task && *of == round =>
+                    {
+                        Some((transaction.digest(), *update))
+                    }
+                    _ => None,
+                }
+            })
+        })
+    }
+
+    /// What has become of a transaction.
+    pub async fn transaction_status(&self, digest: &Digest) -> TransactionStatus {
+        match self.store().transaction(digest) {
+            Ok(Some(place)) => self.included(digest, place.height),
+            Ok(None) if self.chain.is_waiting(digest) => TransactionStatus::Pending,
+            Ok(None) => TransactionStatus::Unknown,
+            Err(error) => {
+                self.fail(&error);
+                TransactionStatus::Unknown
+            }
+        }
+    }
+
+    fn included(&self, digest: &Digest, height: fedledger_ledger::ids::Height) -> TransactionStatus {
+        use fedledger_ledger::entry::{Entry, EntryBody};
+        let store = self.store();
+        let range = store
+            .log_head_at(fedledger_ledger::ids::Height(height.0 - 1))
+            .and_then(|before| Ok(before.size()..store.log_head_at(height)?.size()));
+        let entries = range.and_then(|range| Ok((range.start, store.entries(range)?)));
+        let (first, entries) = match entries {
+            Ok(found) => found,
+            Err(error) => {
+                self.fail(&error);
+                return TransactionStatus::Unknown;
+            }
+        };
+        for (index, bytes) in (first..).zip(&entries) {
+            let entry = Entry::from_bytes(bytes).expect("the store holds canonical entries");
+            if let EntryBody::Transaction { transaction, receipt } = entry.body {
+                if transaction.digest() == *digest {
+                    return TransactionStatus::Included { height, index, receipt };
+                }
+            }
+        }
+        unreachable!("a block that holds a transaction records it");
+    }
+}
+
+/// What an update has to fit.
+struct OpenRound {
+    schema: Schema,
+    round: RoundNumber,
+    base_model: Digest,
+}
+
+fn canonical_bytes(
+    schema: &Schema,
+    tensors: Vec<crate::files::NamedTensor>,
+) -> Result<Vec<u8>, SubmitError> {
+    let tensors: Vec<CanonicalTensor> = tensors
+        .into_iter()
+        .map(|tensor| CanonicalTensor {
+            name: tensor.name,
+            shape: tensor.shape,
+            values: FloatBits::F32(tensor.bits),
+        })
+        .collect();
+    let bad = |error: QuantiseError| SubmitError::BadUpdate {
+        tensor: error.tensor().map(str::to_owned),
+        reason: error.to_string(),
+    };
+    let values = schema.quantise(&tensors).map_err(bad)?;
+    Ok(schema.encode(&values).expect("quantised values have the schema's length and range"))
+}
