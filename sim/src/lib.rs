@@ -10,5 +10,6 @@ pub mod defaults;
 pub mod federation;
 pub mod metrics;
 pub mod model;
+pub mod scenario;
 pub mod seed;
 pub mod trainer;
