@@ -405,7 +405,7 @@ impl LedgerStore {
         Ok(self.edge()?.tip)
     }
 
-    /// The value under `key` now, like [`StateRead::get`] but with the disk's errors.
+    /// The value under `key` now, like [`state::StateRead::get`] but with the disk's errors.
     ///
     /// # Errors
     /// When the disk fails or the record is damaged.

@@ -72,7 +72,7 @@ impl Ledger {
     fn changes(&mut self, count: usize) -> (Vec<Vec<u8>>, Writes) {
         let at = self.entries.len();
         let entries: Vec<_> = (at..at + count)
-            .map(|i| format!("entry {i} ").repeat(1 + i * 37).into_bytes())
+            .map(|i| format!("entry {i} ").repeat(1 + i % 40 * 37).into_bytes())
             .collect();
         for entry in &entries {
             self.frontier.push(leaf_hash(entry));
