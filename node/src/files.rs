@@ -3,10 +3,9 @@
 //! Everything read here came from outside. A file is refused with its name, the tensor at fault
 //! and what was expected; nothing is allocated on the word of a header alone.
 //!
-//! Elements are IEEE 754 binary32, kept as their bits. Binary64 elements are accepted and rounded
-//! half-even to binary32 (a magnitude over the largest binary32 becomes infinite and is refused
-//! when the update is made canonical). Every other element type is refused by name: a trainer that
-//! writes half precision should say how it wants to be widened.
+//! Elements are IEEE 754 binary32 or binary64, kept as their bits, so that the one rounding is that
+//! to the task's grid. Every other element type is refused by name: a trainer that writes half
+//! precision should say how it wants to be widened.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -21,23 +20,13 @@ mod npy;
 mod npz;
 mod safetensors;
 
+pub use fedledger_contract::canonical::{FloatBits, NamedTensor};
 pub use npy::{read_matrix, write_matrix, Matrix};
 
 /// Longest tensor file in bytes: the largest update in binary64, with its headers.
 pub const FILE_BYTES_MAX: u64 = 2 * BLOB_BYTES_MAX;
 /// Longest matrix file in bytes: a hundred updates of five million parameters in binary32.
 pub const MATRIX_BYTES_MAX: u64 = 2 << 30;
-
-/// One tensor of an update or a model, elements in row-major order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedTensor {
-    /// Its name.
-    pub name: String,
-    /// Length of each dimension; a scalar has none.
-    pub shape: Vec<u64>,
-    /// The elements: bits of IEEE 754 binary32.
-    pub bits: Vec<u32>,
-}
 
 /// The formats of tensor files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +207,7 @@ pub fn parse_tensors(
     Ok(tensors)
 }
 
-/// The tensors as a safetensors file, binary32.
+/// The tensors as a safetensors file, each with its own element type.
 pub fn to_safetensors(tensors: &[NamedTensor]) -> Vec<u8> {
     safetensors::serialize(tensors)
 }
@@ -307,19 +296,26 @@ fn check_shape(
     }
 }
 
-/// Binary32 bits of little-endian binary32 bytes.
-fn bits_of_f32_le(bytes: &[u8]) -> Vec<u32> {
+/// The elements of little-endian binary32 bytes.
+fn f32_of_le(bytes: &[u8]) -> FloatBits {
     let words = bytes.chunks_exact(4);
-    words.map(|word| u32::from_le_bytes(word.try_into().expect("chunks of four"))).collect()
+    let bits = words.map(|word| u32::from_le_bytes(word.try_into().expect("chunks of four")));
+    FloatBits::F32(bits.collect())
 }
 
-/// Binary32 bits of little-endian binary64 bytes, each rounded half-even.
-fn bits_of_f64_le(bytes: &[u8]) -> Vec<u32> {
+/// The elements of little-endian binary64 bytes.
+fn f64_of_le(bytes: &[u8]) -> FloatBits {
     let words = bytes.chunks_exact(8);
-    words
-        .map(|word| f64::from_le_bytes(word.try_into().expect("chunks of eight")))
-        .map(|value| (value as f32).to_bits())
-        .collect()
+    let bits = words.map(|word| u64::from_le_bytes(word.try_into().expect("chunks of eight")));
+    FloatBits::F64(bits.collect())
+}
+
+/// Number of elements.
+fn elements_of(values: &FloatBits) -> usize {
+    match values {
+        FloatBits::F32(bits) => bits.len(),
+        FloatBits::F64(bits) => bits.len(),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 pub mod api;
 pub mod config;
+pub mod devnet;
 pub mod exit;
 pub mod files;
 pub mod keys;
 pub mod output;
+pub mod runtime;

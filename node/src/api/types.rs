@@ -499,3 +499,11 @@ pub struct Submitted {
     #[schema(value_type = Option<String>)]
     pub change: Option<Digest>,
 }
+
+/// What a node answers once it keeps a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImportedModel {
+    /// Digest of its canonical bytes.
+    #[schema(value_type = String)]
+    pub model: Digest,
+}

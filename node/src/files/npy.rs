@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder as _};
+use npyz::{AutoSerialize, DType, NpyFile, Order, TypeChar, WriterBuilder as _};
 
 use super::MATRIX_BYTES_MAX;
-use super::{check_shape, npz, read_bounded, write_new, FileError, Format, NamedTensor};
+use super::{check_shape, npz, read_bounded, write_new, FileError, FloatBits, Format, NamedTensor};
 
 /// Longest array header in bytes. NumPy itself refuses more than 10,000 without being asked twice.
 const HEADER_BYTES_MAX: u64 = 10_000;
@@ -19,8 +19,8 @@ pub struct Matrix {
     pub rows: usize,
     /// d: number of columns.
     pub columns: usize,
-    /// The elements, row by row: bits of IEEE 754 binary32.
-    pub bits: Vec<u32>,
+    /// The elements, row by row.
+    pub values: FloatBits,
 }
 
 /// Reads an n × d matrix from an `.npy` file, or from an `.npz` file: the array of that name, or
@@ -45,28 +45,33 @@ pub fn read_matrix(path: &Path, array: Option<&str>) -> Result<Matrix, FileError
             ),
         });
     };
-    Ok(Matrix { rows: rows as usize, columns: columns as usize, bits: tensor.bits })
+    Ok(Matrix { rows: rows as usize, columns: columns as usize, values: tensor.values })
 }
 
-/// Writes a matrix as a new `.npy` file of float32; one row makes a vector.
+/// Writes a matrix as a new `.npy` file of its element type; one row makes a vector.
 ///
 /// # Errors
 /// When the file exists or cannot be written.
 pub fn write_matrix(path: &Path, matrix: &Matrix) -> Result<(), FileError> {
     let shape = [matrix.rows as u64, matrix.columns as u64];
     let shape = if matrix.rows == 1 { &shape[1..] } else { &shape[..] };
+    let bytes = match &matrix.values {
+        FloatBits::F32(bits) => npy_bytes(shape, bits.iter().map(|&bits| f32::from_bits(bits))),
+        FloatBits::F64(bits) => npy_bytes(shape, bits.iter().map(|&bits| f64::from_bits(bits))),
+    };
+    write_new(path, &bytes)
+}
+
+fn npy_bytes<T: AutoSerialize>(shape: &[u64], values: impl Iterator<Item = T>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = npyz::WriteOptions::new()
         .default_dtype()
         .shape(shape)
         .writer(&mut bytes)
         .begin_nd()
-        .expect("a float32 array has a header");
-    writer
-        .extend(matrix.bits.iter().map(|&bits| f32::from_bits(bits)))
-        .and_then(|()| writer.finish())
-        .expect("writing to memory cannot fail");
-    write_new(path, &bytes)
+        .expect("an array of floats has a header");
+    writer.extend(values).and_then(|()| writer.finish()).expect("writing to memory cannot fail");
+    bytes
 }
 
 /// Reads one array of at most `elements_max` elements as a tensor called `name`.
@@ -95,15 +100,17 @@ pub(super) fn parse(
     if found != expected {
         return Err(fault(format!("its data are {found} bytes, shape {shape:?} needs {expected}")));
     }
-    let bits = match width {
-        4 => file.into_vec::<f32>().map(|values| values.into_iter().map(f32::to_bits).collect()),
-        _ => file
-            .into_vec::<f64>()
-            .map(|values| values.into_iter().map(|value| (value as f32).to_bits()).collect()),
+    let read = |error: std::io::Error| fault(error.to_string());
+    let values = if width == 4 {
+        let values = file.into_vec::<f32>().map_err(read)?;
+        let bits: Vec<u32> = values.into_iter().map(f32::to_bits).collect();
+        FloatBits::F32(in_row_major(order, &shape, bits))
+    } else {
+        let values = file.into_vec::<f64>().map_err(read)?;
+        let bits: Vec<u64> = values.into_iter().map(f64::to_bits).collect();
+        FloatBits::F64(in_row_major(order, &shape, bits))
     };
-    let bits: Vec<u32> = bits.map_err(|error| fault(error.to_string()))?;
-    let bits = if order == Order::Fortran { to_row_major(&shape, &bits) } else { bits };
-    Ok(NamedTensor { name: name.into(), shape, bits })
+    Ok(NamedTensor { name: name.into(), shape, values })
 }
 
 /// Bytes of one element, when it is a float of 32 or 64 bits.
@@ -175,8 +182,11 @@ fn check_header_text(header: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Reorders elements from Fortran order (first index fastest) to C order (last index fastest).
-fn to_row_major(shape: &[u64], column_major: &[u32]) -> Vec<u32> {
+/// Elements in C order (last index fastest), from whichever order they are stored in.
+fn in_row_major<T: Copy>(order: Order, shape: &[u64], stored: Vec<T>) -> Vec<T> {
+    if order == Order::C {
+        return stored;
+    }
     let mut strides = Vec::with_capacity(shape.len());
     let mut stride = 1usize;
     for &length in shape {
@@ -185,9 +195,9 @@ fn to_row_major(shape: &[u64], column_major: &[u32]) -> Vec<u32> {
     }
     let mut index = vec![0u64; shape.len()];
     let mut offset = 0usize;
-    let mut bits = Vec::with_capacity(column_major.len());
-    for _ in 0..column_major.len() {
-        bits.push(column_major[offset]);
+    let mut ordered = Vec::with_capacity(stored.len());
+    for _ in 0..stored.len() {
+        ordered.push(stored[offset]);
         // Step the index in C order, like an odometer, and the Fortran offset with it.
         for dimension in (0..shape.len()).rev() {
             index[dimension] += 1;
@@ -199,5 +209,5 @@ fn to_row_major(shape: &[u64], column_major: &[u32]) -> Vec<u32> {
             index[dimension] = 0;
         }
     }
-    bits
+    ordered
 }

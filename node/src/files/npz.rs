@@ -9,7 +9,7 @@ use std::path::Path;
 use fedledger_ledger::limits::{PARAMETERS_MAX, TENSORS_MAX};
 use zip::ZipArchive;
 
-use super::{npy, FileError, NamedTensor};
+use super::{elements_of, npy, FileError, NamedTensor};
 
 /// Longest unpacked array in bytes beyond its elements: magic, version and header.
 const HEADER_BYTES_MAX: u64 = 16 << 10;
@@ -22,7 +22,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<NamedTensor>, FileE
     (0..archive.len())
         .map(|index| {
             let tensor = read_entry(path, &mut archive, index, elements_left)?;
-            elements_left -= tensor.bits.len() as u64;
+            elements_left -= elements_of(&tensor.values) as u64;
             Ok(tensor)
         })
         .collect()

@@ -6,7 +6,7 @@ use fedledger_ledger::limits::PARAMETERS_MAX;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{bits_of_f32_le, bits_of_f64_le, check_shape, FileError, NamedTensor};
+use super::{check_shape, elements_of, f32_of_le, f64_of_le, FileError, FloatBits, NamedTensor};
 
 /// Longest JSON header in bytes: 1,024 tensors with the longest names, and as much metadata.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
@@ -28,7 +28,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<NamedTensor>, FileE
         .iter()
         .map(|(name, view)| {
             let tensor = read_view(path, name, view, elements_left)?;
-            elements_left -= tensor.bits.len() as u64;
+            elements_left -= elements_of(&tensor.values) as u64;
             Ok(tensor)
         })
         .collect()
@@ -42,9 +42,9 @@ fn read_view(
 ) -> Result<NamedTensor, FileError> {
     let shape: Vec<u64> = view.shape().iter().map(|&length| length as u64).collect();
     check_shape(path, name, &shape, elements_max)?;
-    let bits = match view.dtype() {
-        Dtype::F32 => bits_of_f32_le(view.data()),
-        Dtype::F64 => bits_of_f64_le(view.data()),
+    let values = match view.dtype() {
+        Dtype::F32 => f32_of_le(view.data()),
+        Dtype::F64 => f64_of_le(view.data()),
         other => {
             return Err(FileError::ElementType {
                 path: path.into(),
@@ -53,22 +53,29 @@ fn read_view(
             })
         }
     };
-    Ok(NamedTensor { name: name.into(), shape, bits })
+    Ok(NamedTensor { name: name.into(), shape, values })
 }
 
 pub(super) fn serialize(tensors: &[NamedTensor]) -> Vec<u8> {
-    let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+    let data: Vec<(Vec<usize>, Dtype, Vec<u8>)> = tensors
         .iter()
         .map(|tensor| {
             let shape = tensor.shape.iter().map(|&length| length as usize).collect();
-            let bytes = tensor.bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-            (tensor.name.clone(), shape, bytes)
+            let (kind, bytes) = match &tensor.values {
+                FloatBits::F32(bits) => {
+                    (Dtype::F32, bits.iter().flat_map(|bits| bits.to_le_bytes()).collect())
+                }
+                FloatBits::F64(bits) => {
+                    (Dtype::F64, bits.iter().flat_map(|bits| bits.to_le_bytes()).collect())
+                }
+            };
+            (shape, kind, bytes)
         })
         .collect();
-    let views = data.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
+    let views = tensors.iter().zip(&data).map(|(tensor, (shape, kind, bytes))| {
+        let view = TensorView::new(*kind, shape.clone(), bytes)
             .expect("a tensor has as many elements as its shape says");
-        (name.clone(), view)
+        (tensor.name.as_str(), view)
     });
     safetensors::serialize(views, &None).expect("writing to memory cannot fail")
 }

@@ -1,0 +1,1 @@
+//! Handlers against a stand-in node.

@@ -1,0 +1,159 @@
+//! What trainers and evaluators submit.
+
+use axum::body::Body;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{header, HeaderMap, StatusCode};
+use axum::Json;
+use fedledger_ledger::ids::{Digest, RoundNumber, TaskId};
+use fedledger_ledger::transaction::{Action, TrainingClaims};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::IntoParams;
+
+use super::types::{ErrorBody, EvaluationBody, SubmitUpdate, Submitted, SubmittedUpdate};
+use super::{ApiError, ApiState};
+use crate::files::{parse_tensors, FileError, Format};
+
+/// What goes with an update.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UpdateQuery {
+    /// Number of examples trained on.
+    num_examples: u64,
+    /// Claimed differential privacy ε in thousandths; the three claims go together.
+    epsilon_milli: Option<u64>,
+    /// Claimed differential privacy δ as -log10 δ in thousandths.
+    delta_neg_log10_milli: Option<u64>,
+    /// Claimed clipping norm in millionths.
+    clip_micro: Option<u64>,
+    /// Digest of an attestation document kept off the ledger, hexadecimal.
+    #[param(value_type = Option<String>)]
+    attestation: Option<Digest>,
+}
+
+impl UpdateQuery {
+    fn claims(&self) -> Result<Option<TrainingClaims>, ApiError> {
+        match (self.epsilon_milli, self.delta_neg_log10_milli, self.clip_micro) {
+            (None, None, None) => Ok(None),
+            (Some(epsilon_milli), Some(delta_neg_log10_milli), Some(clip_micro)) => {
+                Ok(Some(TrainingClaims { epsilon_milli, delta_neg_log10_milli, clip_micro }))
+            }
+            _ => Err(ApiError::bad_parameter(
+                "epsilon_milli",
+                "epsilon_milli, delta_neg_log10_milli and clip_micro are claimed together",
+            )),
+        }
+    }
+}
+
+/// Hands over an update: new weights minus base model, as a safetensors or npz file. The node makes
+/// it canonical, keeps it and commits to its digest; it is published when the round is in its
+/// reveal phase. `{round}` is a number, or `open` for the round that is open.
+#[utoipa::path(post, path = "/v1/tasks/{task}/rounds/{round}/update", tag = "training",
+    params(("task" = String, Path, description = "task id"),
+        ("round" = String, Path, description = "round number, or `open`"), UpdateQuery),
+    request_body(description = "the file", content(
+        (Vec<u8> = "application/vnd.safetensors"), (Vec<u8> = "application/x-npz"))),
+    responses((status = 202, body = SubmittedUpdate), (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
+        (status = 422, body = ErrorBody), (status = 503, body = ErrorBody)),
+    security(("token" = [])))]
+pub(super) async fn submit(
+    State(state): State<ApiState>,
+    path: Result<Path<(TaskId, String)>, PathRejection>,
+    query: Result<Query<UpdateQuery>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<SubmittedUpdate>), ApiError> {
+    let (Path((task, round)), Query(query)) = (path?, query?);
+    let round = match round.as_str() {
+        "open" => None,
+        number => Some(RoundNumber(number.parse().map_err(|_| {
+            ApiError::bad_parameter("round", "expected a round number, or `open`")
+        })?)),
+    };
+    let format = content_format(&headers)?;
+    let claims = query.claims()?;
+    let _permit = state.upload_permit()?;
+    let bytes = state.read_body(body).await?;
+    let tensors = state
+        .blocking(move |_| {
+            parse_tensors(format, std::path::Path::new("request body"), &bytes).map_err(bad_file)
+        })
+        .await?;
+    let update = SubmitUpdate {
+        task,
+        round,
+        tensors,
+        num_examples: query.num_examples,
+        claims,
+        attestation: query.attestation,
+    };
+    let submitted = state.backend.submit_update(update).await?;
+    Ok((StatusCode::ACCEPTED, Json(submitted)))
+}
+
+fn content_format(headers: &HeaderMap) -> Result<Format, ApiError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.and_then(Format::of_content_type).ok_or_else(|| {
+        let message = "expected Content-Type application/vnd.safetensors or application/x-npz";
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message)
+    })
+}
+
+impl ApiState {
+    /// The right to hold one upload in memory.
+    pub(super) fn upload_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.uploads.clone().try_acquire_owned().map_err(|_| {
+            let message = "other uploads are in progress; try again when they are done";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+        })
+    }
+
+    /// Reads a body up to the limits of the settings.
+    pub(super) async fn read_body(&self, body: Body) -> Result<bytes::Bytes, ApiError> {
+        let max = self.upload_bytes_max;
+        let limit = usize::try_from(max).unwrap_or(usize::MAX);
+        let read = tokio::time::timeout(self.upload_timeout, axum::body::to_bytes(body, limit));
+        match read.await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) => {
+                let message = format!("the body is longer than {max} bytes, or broke off: {error}");
+                Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", message))
+            }
+            Err(_) => {
+                let message = "the body did not arrive within `timeouts.http_upload_ms`";
+                Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message))
+            }
+        }
+    }
+}
+
+fn bad_file(error: FileError) -> ApiError {
+    let answer = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_update", error.to_string());
+    match error.tensor() {
+        Some(tensor) => answer.at(tensor),
+        None => answer,
+    }
+}
+
+/// Submits the scores of a round's candidates on the member's own held-out data.
+#[utoipa::path(post, path = "/v1/tasks/{task}/rounds/{round}/evaluation", tag = "training",
+    params(("task" = String, Path, description = "task id"),
+        ("round" = u64, Path, description = "round number")),
+    request_body = EvaluationBody,
+    responses((status = 202, body = Submitted), (status = 401, body = ErrorBody),
+        (status = 409, body = ErrorBody)),
+    security(("token" = [])))]
+pub(super) async fn evaluate(
+    State(state): State<ApiState>,
+    path: Result<Path<(TaskId, RoundNumber)>, PathRejection>,
+    body: Result<Json<EvaluationBody>, JsonRejection>,
+) -> Result<(StatusCode, Json<Submitted>), ApiError> {
+    let (Path((task, round)), Json(body)) = (path?, body?);
+    let action = Action::SubmitEvaluation { task, round, scores: body.scores };
+    let transaction = state.backend.submit_action(action).await?;
+    Ok((StatusCode::ACCEPTED, Json(Submitted { transaction, change: None })))
+}
