@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fedledger_ledger::block::{CommitCertificate, ValidatorSet};
+use fedledger_ledger::block::{CommitCertificate, ValidatorAddress, ValidatorSet};
 use fedledger_ledger::ids::{Digest, Height};
+use fedledger_ledger::keys::Signature;
 
 /// A block as consensus carries it: its identity (the header's hash) and its canonical bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +45,31 @@ pub struct Tip {
     pub validators: ValidatorSet,
 }
 
+/// Two signed messages of one validator for the same height, consensus round and step. Each side is
+/// the signed bytes with their signature, so that anybody can check it: votes are CometBFT's
+/// canonical vote bytes, proposals the bytes of [`crate::signing::proposal_bytes`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Equivocation {
+    /// Who signed both.
+    pub validator: ValidatorAddress,
+    /// The height.
+    pub height: Height,
+    /// The consensus round.
+    pub consensus_round: u32,
+    /// What was signed first, as far as this node saw.
+    pub first: (Vec<u8>, Signature),
+    /// What contradicts it.
+    pub second: (Vec<u8>, Signature),
+}
+
 /// The disk or an invariant failed: the node stops. It is never logged and passed over.
 #[derive(Debug, thiserror::Error)]
 #[error("the node stops: {0}")]
 pub struct Fatal(pub String);
 
-/// The ledger under the engine. Calls come from one loop, one at a time, except [`Self::wanted`].
+/// The ledger under the engine. [`Self::propose`], [`Self::judge`], [`Self::keep_undecided`] and
+/// [`Self::commit`] come from one task, one at a time, and may take their time; they are never
+/// cancelled. The rest reads, may be called at any time from anywhere, and must be quick.
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
     /// Where the chain stands.
@@ -88,6 +108,12 @@ pub trait Application: Send + Sync + 'static {
 
     /// The undecided blocks kept for `height`.
     fn undecided(&self, height: Height) -> Result<Vec<(u32, ProposedBlock)>, Fatal>;
+
+    /// Validators were seen to sign two different messages for one step. It is called between
+    /// decisions and must not wait for anything.
+    fn evidence(&self, seen: Vec<Equivocation>) {
+        let _ = seen;
+    }
 
     /// Resolves when there is something to decide: a transaction, a finished computation, a
     /// deadline that has passed. Cancel-safe.

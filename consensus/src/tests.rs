@@ -1,0 +1,5 @@
+//! Whole engines over a network in memory.
+
+mod consortium;
+mod faults;
+mod progress;
