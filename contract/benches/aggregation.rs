@@ -4,6 +4,7 @@
 //! which is the memory bandwidth that a rule can at best have, then the rules. All of them report
 //! bytes of input per second, so that the ratio of two lines is the ratio to the hardware. The
 //! number of threads is rayon's (`RAYON_NUM_THREADS`).
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::hint::black_box;
 use std::time::Duration;

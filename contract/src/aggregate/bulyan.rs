@@ -100,7 +100,7 @@ fn mean_around_median(rows: &[&[i32]], dropped: usize, values: &mut [i32]) -> Ve
 /// A window that starts at j is worse than the next one when its least value x_j is farther from
 /// the median m than x_{j+β}: m − x_j > x_{j+β} − m, which is x_j + x_{j+β} < 2m. The left side grows
 /// with j, so the comparisons are true up to some j and false from there on.
-#[inline(always)]
+#[inline]
 fn window(sorted: &[Lane], beta: usize, middle: (usize, usize)) -> (Lane, Lane) {
     let (mut lower, mut upper) = (sorted[0], sorted[beta - 1]);
     for j in 0..sorted.len() - beta {

@@ -37,9 +37,13 @@ pub(super) fn weighted(rows: &[&[i32]], weights: &[u64]) -> Vec<i32> {
         let divider = CountDivider::new(rows.len());
         blocks::fill(&rows, &mut values, |rows, out, _| {
             for row in rows {
-                out.iter_mut().zip(*row).for_each(|(sum, &q)| *sum = sum.wrapping_add(q));
+                for (sum, &q) in out.iter_mut().zip(*row) {
+                    *sum = sum.wrapping_add(q);
+                }
             }
-            out.iter_mut().for_each(|sum| *sum = divider.divide(*sum));
+            for sum in out {
+                *sum = divider.divide(*sum);
+            }
         });
     } else if total <= WEIGHT_TOTAL_FAST_MAX {
         let divider = WeightDivider::new(total);
@@ -51,7 +55,9 @@ pub(super) fn weighted(rows: &[&[i32]], weights: &[u64]) -> Vec<i32> {
                     *sum = sum.wrapping_add((weight as i64).wrapping_mul(i64::from(q)));
                 }
             }
-            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = divider.divide(sum));
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = divider.divide(sum);
+            }
         });
     } else {
         blocks::fill(&rows, &mut values, |rows, out, _| {

@@ -67,7 +67,7 @@ pub(super) fn pairwise(rows: &[&[i32]]) -> Vec<u128> {
 }
 
 /// Squared distance over one block: at most 2^10 squares below 2^48.
-#[inline(always)]
+#[inline]
 fn block_distance(a: &[i32], b: &[i32]) -> u64 {
     a.iter().zip(b).fold(0u64, |sum, (&a, &b)| {
         // Unsigned and below 2^24, so that the product of two 32-bit halves is the square.

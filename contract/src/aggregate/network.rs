@@ -34,7 +34,7 @@ impl Network {
     }
 
     /// Runs the network over n rows of columns.
-    #[inline(always)]
+    #[inline]
     pub(super) fn run(&self, rows: &mut [Lane]) {
         for &(low, high) in &self.steps {
             let [low, high] =

@@ -13,19 +13,19 @@ use crate::integer::{div_half_even, CountDivider};
 const ROW_BITS: u32 = 7;
 
 /// Packs a value with its row.
-#[inline(always)]
+#[inline]
 pub(super) fn pack(value: i32, row: usize) -> i32 {
     (value << ROW_BITS) | row as i32
 }
 
 /// The value of a packed key.
-#[inline(always)]
+#[inline]
 pub(super) fn unpack(key: i32) -> i32 {
     key >> ROW_BITS
 }
 
 /// Packs up to `LANES` columns from `from` on; missing columns are zeros.
-#[inline(always)]
+#[inline]
 pub(super) fn load(rows: &[&[i32]], from: usize, keys: &mut [Lane]) {
     for (row, (values, keys)) in rows.iter().zip(keys).enumerate() {
         let values = &values[from..];
@@ -44,7 +44,7 @@ pub(super) fn load(rows: &[&[i32]], from: usize, keys: &mut [Lane]) {
 
 /// Adds to `counts` in how many of the first `columns` lanes each row's key lies within `lower` and
 /// `upper`, and returns the sums of the values that do.
-#[inline(always)]
+#[inline]
 pub(super) fn sum_within(
     keys: &[Lane],
     (lower, upper): (&Lane, &Lane),
@@ -56,7 +56,7 @@ pub(super) fn sum_within(
         let mut inside = [0i32; LANES];
         for lane in 0..LANES {
             let key = keys[lane];
-            inside[lane] = i32::from((key >= lower[lane]) & (key <= upper[lane]));
+            inside[lane] = i32::from(key >= lower[lane]) & i32::from(key <= upper[lane]);
             sums[lane] = sums[lane].wrapping_add(unpack(key) & inside[lane].wrapping_neg());
         }
         let used = inside[..columns].iter().fold(0i32, |sum, &one| sum.wrapping_add(one));

@@ -41,7 +41,7 @@ pub(super) fn distances_to(distances: &[u128], shares: &[u64]) -> Vec<u64> {
             let c = u128::from(c);
             (quotients + c * (s / whole), remainders + c * (s % whole))
         });
-    let common = (quotients + remainders / whole) / 2;
+    let common = quotients.midpoint(remainders / whole);
     spread
         .iter()
         .map(|&spread| {

@@ -139,7 +139,7 @@ fn floats_are_taken_in_any_order_and_faults_are_located() {
 
     let check = |given: &[NamedTensor]| schema.quantise(given).unwrap_err();
     let tensor = || "a".to_owned();
-    assert_eq!(check(&[b.clone()]), QuantiseError::MissingTensor { tensor: tensor() });
+    assert_eq!(check(std::slice::from_ref(&b)), QuantiseError::MissingTensor { tensor: tensor() });
     assert_eq!(
         check(&[a.clone(), b.clone(), a.clone()]),
         QuantiseError::DuplicateTensor { tensor: tensor() }

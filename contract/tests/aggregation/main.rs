@@ -32,11 +32,14 @@ fn random_rows(rng: &mut ChaCha8Rng, n: usize, d: usize, limit: i32) -> Vec<Vec<
     for _ in 0..rng.gen_range(0..4) {
         let (from, to) = (rng.gen_range(0..n), rng.gen_range(0..n));
         match rng.gen_range(0..4) {
-            0 => rows[to] = rows[from].clone(),
+            0 => {
+                let copy = rows[from].clone();
+                rows[to] = copy;
+            }
             1 => rows[to] = vec![limit - 1; d],
             2 => rows[to] = vec![1 - limit; d],
             _ => {
-                rows[to] = (0..d).map(|k| if k % 2 == 0 { limit - 1 } else { 1 - limit }).collect()
+                rows[to] = (0..d).map(|k| if k % 2 == 0 { limit - 1 } else { 1 - limit }).collect();
             }
         }
     }

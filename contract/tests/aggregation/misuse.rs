@@ -44,7 +44,7 @@ fn rules_start_to_be_defined_at_the_papers_n() {
 
 #[test]
 fn refusals_have_the_numbers() {
-    // A flwr peer accepts this, and any one of three liars is the result.
+    // With as many liars as this, whoever is nearest to a fellow liar would win.
     assert_eq!(
         check_precondition(&KRUM, 4, 3).unwrap_err().to_string(),
         "krum needs n >= 2f + 3: with f = 3 at least 9 updates, found 4"

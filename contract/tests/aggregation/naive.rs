@@ -64,7 +64,9 @@ fn by_column(
         let kept = keep(column);
         let sum: i128 = kept.iter().map(|&(value, _)| i128::from(value)).sum();
         values.push(divide(sum, kept.len() as i128) as i32);
-        kept.iter().for_each(|&(_, row)| used[row] += 1);
+        for (_, row) in kept {
+            used[row] += 1;
+        }
     }
     let per_update = used.iter().enumerate().map(|(i, &used)| UpdateUse {
         selected: used > 0,
