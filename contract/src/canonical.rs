@@ -7,6 +7,7 @@
 
 pub mod quantise;
 mod schema;
+mod schema_error;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,8 @@ use fedledger_ledger::ids::Digest;
 use thiserror::Error;
 
 pub use quantise::{quantise_f32_bits, quantise_f64_bits, to_f32_bits, QuantiseFault, VALUE_LIMIT};
-pub use schema::{FloatBits, NamedTensor, QuantiseError, Schema, SchemaError};
+pub use schema::{FloatBits, NamedTensor, Schema};
+pub use schema_error::{QuantiseError, SchemaError};
 
 /// First bytes of every canonical update and model: a name, and version 1 as little-endian u16.
 pub const MAGIC: [u8; 8] = *b"FEDLUP\x01\x00";
