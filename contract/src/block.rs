@@ -198,3 +198,6 @@ fn apply_action(context: &mut Context<'_>, transaction: &Transaction) -> Result<
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

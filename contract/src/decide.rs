@@ -214,6 +214,9 @@ fn read_update(
     None
 }
 
+/// Bytes with their digest.
+type Blob = (Digest, Vec<u8>);
+
 /// One round that is being decided.
 struct Case<'a> {
     spec: &'a TaskSpec,
@@ -245,7 +248,7 @@ impl Case<'_> {
         rule: &AggregationRule,
         base: &[i32],
         aggregate: &[i32],
-    ) -> Option<(Candidate, [(Digest, Vec<u8>); 2])> {
+    ) -> Option<(Candidate, [Blob; 2])> {
         let model = add_to_model(base, aggregate).ok()?;
         let blob = |values: &[i32]| {
             let bytes = self.schema.encode(values).expect("ranges and length were checked");

@@ -111,3 +111,6 @@ pub fn genesis(document: &Genesis) -> Result<BlockEffects, GenesisError> {
     let (writes, entries) = context.finish();
     Ok(BlockEffects { writes, entries, receipts: Vec::new(), validators })
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,3 +180,6 @@ fn release(context: &mut Context<'_>, task: &TaskId, member: &MemberId) {
         cause: TrustCause::Released,
     });
 }
+
+#[cfg(test)]
+mod tests;

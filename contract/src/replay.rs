@@ -50,7 +50,7 @@ pub struct Recomputed {
 pub enum ReplayError {
     /// Nothing can begin from the genesis document.
     #[error(transparent)]
-    Genesis(#[from] GenesisError),
+    Genesis(Box<GenesisError>),
     /// A link, a hash, a validator set or a certificate does not hold.
     #[error(transparent)]
     Chain(#[from] VerifyError),
@@ -60,7 +60,7 @@ pub enum ReplayError {
         /// The block's height.
         height: Height,
         /// What is wrong with them.
-        source: BlockError,
+        source: Box<BlockError>,
     },
     /// The contents lead to another state than the header says.
     #[error("block {height}: app_hash is {found}, its contents lead to {expected}")]
@@ -132,7 +132,7 @@ impl Replayer {
     /// # Panics
     /// Never: an empty state takes the writes of a genesis that was checked.
     pub fn new(document: &Genesis) -> Result<Self, ReplayError> {
-        let effects = genesis(document)?;
+        let effects = genesis(document).map_err(|error| ReplayError::Genesis(Box::new(error)))?;
         let mut state = MemoryState::latest_only();
         state
             .apply(0, &effects.writes)
@@ -176,7 +176,7 @@ impl Replayer {
             decisions: &block.body.decisions,
         };
         let effects = apply_block(&self.state, &input)
-            .map_err(|source| ReplayError::Contents { height, source })?;
+            .map_err(|source| ReplayError::Contents { height, source: Box::new(source) })?;
         let verified = self.chain.push(block, certificate, &effects.validators)?;
         let recomputed = match blobs {
             Some(blobs) => self.recompute(block, blobs)?,

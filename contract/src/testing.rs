@@ -11,11 +11,9 @@ use fedledger_ledger::decision::{Decision, OutcomeResult, UpdateVerdict};
 use fedledger_ledger::entry::{Entry, EntryBody, Receipt, Rejection};
 use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::governance::{MemberKeys, MemberSpec};
-use fedledger_ledger::ids::{
-    ChainId, Digest, Height, MemberId, Nonce, RoundNumber, TaskId, TimeMs,
-};
+use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, Nonce, TaskId, TimeMs};
 use fedledger_ledger::keys::{sign_raw, PublicKey};
-use fedledger_ledger::state::{MemoryState, StateRead};
+use fedledger_ledger::state::MemoryState;
 use fedledger_ledger::task::{
     AggregationRule, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
 };
@@ -316,16 +314,4 @@ pub(crate) fn outcome(entries: &[Entry]) -> (OutcomeResult, Vec<UpdateVerdict>) 
 /// Whether some entry is of a kind.
 pub(crate) fn has(entries: &[Entry], kind: impl Fn(&EntryBody) -> bool) -> bool {
     entries.iter().any(|entry| kind(&entry.body))
-}
-
-pub(crate) fn root(state: &MemoryState) -> Digest {
-    state.root()
-}
-
-pub(crate) fn round_number(n: u64) -> RoundNumber {
-    RoundNumber(n)
-}
-
-pub(crate) fn value(state: &dyn StateRead, key: &str) -> Option<Vec<u8>> {
-    state.get(key.as_bytes())
 }

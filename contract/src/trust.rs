@@ -142,3 +142,6 @@ pub fn after_round_all(
     }
     (moved, false)
 }
+
+#[cfg(test)]
+mod tests;

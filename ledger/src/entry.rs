@@ -151,7 +151,7 @@ pub enum Standing {
     /// Full weight.
     #[n(0)]
     Active,
-    /// A quarter of the weight.
+    /// A quarter of the weight, with rules that weigh.
     #[n(1)]
     Probation,
     /// No weight; still scored.

@@ -57,7 +57,9 @@ pub fn weights_micro(
             };
             return (0..claims.len()).map(|at| share(at).max(1) as u32).collect();
         }
-        over.into_iter().for_each(|at| limited[at] = true);
+        for at in over {
+            limited[at] = true;
+        }
     }
 }
 

@@ -92,7 +92,7 @@ fn leave_commit(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, du
     let all = tally.active.iter().all(|member| committed(&member.spec.id));
     let usable = tally.standing().filter(|(id, _)| !is_quarantined(context, task, id)).count();
     let enough = usable >= tally.needed(&spec);
-    if all && enough || due && enough {
+    if enough && (all || due) {
         let deadline = context.time.after(spec.reveal_window_ms);
         enter(context, task, round, Phase::Reveal, deadline);
         return true;
