@@ -3,7 +3,7 @@
 //! A pure function of the chain: [`genesis::genesis`] makes the first state, [`block::apply_block`]
 //! leads from a state and a block to the next state, entries and receipts, and [`decide::decide`]
 //! computes the decisions that the state waits for, outside the vote path. Updates are integers
-//! ([`canonical`]), rules are exact ([`aggregate`]), and [`judge`] turns a round's updates into an
+//! ([`canonical`]), rules are exact ([`aggregate`]), and [`mod@judge`] turns a round's updates into an
 //! aggregate and a verdict on each. [`replay`] does all of it again for an outsider.
 //!
 //! There is no float, clock, randomness or I/O here. Time is the block's. Threads share only
