@@ -29,6 +29,7 @@ mod error;
 mod events;
 mod health;
 mod members;
+mod node;
 mod openapi;
 pub mod rounds;
 mod tasks;
@@ -99,6 +100,7 @@ pub fn router(state: ApiState, access: Access) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/openapi.json", get(openapi::serve))
         .route("/v1/status", get(health::status))
+        .route("/v1/genesis", get(health::genesis))
         .route("/v1/members", get(members::list))
         .route("/v1/tasks", get(tasks::list))
         .route(task, get(tasks::show))

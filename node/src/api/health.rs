@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{header, StatusCode};
 use axum::response::IntoResponse;
 use axum::Json;
+use fedledger_ledger::genesis::Genesis;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -68,4 +69,11 @@ fn metrics_text(status: &NodeStatus) -> String {
 #[utoipa::path(get, path = "/v1/status", tag = "node", responses((status = 200, body = NodeStatus)))]
 pub(super) async fn status(State(state): State<ApiState>) -> Json<NodeStatus> {
     Json(state.backend.status())
+}
+
+/// The document that the ledger starts from. Its digest is an auditor's root of trust and has to be
+/// known from elsewhere.
+#[utoipa::path(get, path = "/v1/genesis", tag = "ledger", responses((status = 200, body = Object)))]
+pub(super) async fn genesis(State(state): State<ApiState>) -> Json<Genesis> {
+    Json(state.backend.genesis().clone())
 }
