@@ -8,7 +8,7 @@ pub mod wdbc;
 
 use ndarray::{Array1, Array2, Axis};
 
-pub use csv_folder::{load_csv_folder, CsvOptions};
+pub use csv_folder::{load_csv_folder, reference_data, CsvOptions};
 pub use error::DataError;
 pub use split::{hospitals, train_test, Skew};
 pub use standardize::{standardize_sites, FeatureSums, Standardizer};

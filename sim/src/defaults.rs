@@ -14,16 +14,31 @@ use crate::model::Training;
 pub const RULE: AggregationRule =
     AggregationRule::CenteredClipping { iterations: 3, radius_milli: 1000 };
 
-/// Updates over twice the usual norm are scaled down to it, over six times refused.
-pub const NORM_BAND: NormBand = NormBand { low_milli: 50, clip_milli: 2000, high_milli: 6000 };
+/// Updates over the usual norm are scaled down to it, over four times refused: a hostile update then
+/// weighs no more than an honest one. Clipping at twice the usual norm instead lets honest sites be
+/// framed by an inner-product attack among four.
+pub const NORM_BAND: NormBand = NormBand { low_milli: 50, clip_milli: 1000, high_milli: 4000 };
 
-/// An update further than 1.8 times the median distance is a strike.
+/// From this number of members on, [`TRUST`] is used; below, [`TRUST_FEW`].
+pub const MEMBERS_MANY: usize = 7;
+
+/// An update further from the aggregate than three times the median distance is a strike. Honest
+/// hospitals with 30 rows reach 2.5 in many rounds in a row.
 pub const TRUST: TrustPolicy =
-    TrustPolicy { outlier_milli: 1800, strikes_to_quarantine: 3, clean_rounds_to_return: 10 };
+    TrustPolicy { outlier_milli: 3000, strikes_to_quarantine: 3, clean_rounds_to_return: 10 };
 
-/// How members train in a round: two passes, batches of 32, no momentum, and classes as they come.
+/// Among four to six members a hostile update draws the median distance towards its own, and no
+/// threshold separates by as much: 1.9 times the median, but five rounds in a row.
+pub const TRUST_FEW: TrustPolicy =
+    TrustPolicy { outlier_milli: 1900, strikes_to_quarantine: 5, clean_rounds_to_return: 10 };
+
+/// How members train in a round: one pass in batches of 32, no momentum, classes as they come.
+///
+/// Short rounds keep honest members close to each other. Balancing classes helps where prevalence
+/// is what distinguishes members, but on the four hospitals of the Heart Disease data it costs
+/// points of AUC under every rule: the prevalence of a site is information there.
 pub const TRAINING: Training = Training {
-    epochs: 2,
+    epochs: 1,
     batch_size: 32,
     learning_rate: 0.05,
     l2: 1e-3,
@@ -34,8 +49,8 @@ pub const TRAINING: Training = Training {
 /// Rounds that small tabular tasks take.
 pub const ROUNDS: u64 = 30;
 
-/// The default task for `members` members: f = ⌊(n − 1)/3⌋, [`RULE`], [`NORM_BAND`], [`TRUST`], no
-/// evaluation phase, and windows of a minute.
+/// The default task for `members` members: f = ⌊(n − 1)/3⌋, [`RULE`], [`NORM_BAND`], [`TRUST`] or
+/// [`TRUST_FEW`], equal weights, no evaluation phase, and windows of a minute.
 pub fn task(
     id: TaskId,
     description: impl Into<String>,
@@ -55,11 +70,31 @@ pub fn task(
         byzantine,
         weighting: Weighting::Uniform,
         norm_band: Some(NORM_BAND),
-        trust: Some(TRUST),
+        trust: Some(if members < MEMBERS_MANY { TRUST_FEW } else { TRUST }),
         evaluation: None,
         updates_min: members as u32 - byzantine,
         commit_window_ms: 60_000,
         reveal_window_ms: 60_000,
         decide_window_ms: 60_000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fedledger_contract::task_check::check_task;
+    use fedledger_ledger::ids::{Digest, TaskId};
+
+    use super::task;
+    use crate::model::ModelSpec;
+
+    #[test]
+    fn the_contract_accepts_the_default_task_at_every_size() {
+        let tensors = ModelSpec::Mlp { features: 30, hidden: 16 }.tensor_specs();
+        for members in 1..=128 {
+            let id = TaskId::new("task").expect("a good id");
+            let task = task(id, "any", members, tensors.clone(), Digest([0; 32]), 30);
+            assert_eq!(check_task(&task, members), Ok(()), "{members}");
+            assert_eq!(task.byzantine as usize, (members - 1) / 3);
+        }
     }
 }

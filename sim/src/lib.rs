@@ -5,6 +5,7 @@
 //! What crosses into the contract is rounded to the task's integers first.
 
 pub mod attack;
+pub mod comparison;
 pub mod data;
 pub mod defaults;
 pub mod federation;

@@ -31,6 +31,12 @@ pub const ROWS_MIN: usize = 12;
 /// Share of each hospital's rows that is held out when one data set is divided.
 pub const TEST_SHARE: f64 = 0.3;
 
+/// Rounds of the demonstration.
+pub const DEMO_ROUNDS: u64 = 10;
+/// Passes over the rows in a round of the demonstration: its hospitals have 57 rows to train on, and
+/// it is to learn in few rounds.
+pub const DEMO_EPOCHS: usize = 3;
+
 /// Why a scenario cannot be set up.
 #[derive(Debug, Error)]
 pub enum ScenarioError {
@@ -79,7 +85,10 @@ pub fn demo(
     attack: Attack,
     seed: u64,
 ) -> Result<Scenario, ScenarioError> {
-    wdbc(institutions, Skew::Iid, attackers, attack, seed)
+    let mut scenario = wdbc(institutions, Skew::Iid, attackers, attack, seed)?;
+    scenario.rounds = DEMO_ROUNDS;
+    scenario.training.epochs = DEMO_EPOCHS;
+    Ok(scenario)
 }
 
 /// Breast Cancer Wisconsin divided over `institutions` hospitals by `skew`.

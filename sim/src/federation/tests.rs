@@ -1,1 +1,141 @@
+use fedledger_contract::canonical::Schema;
+use fedledger_ledger::decision::{Measure, Reason, Verdict};
+use fedledger_ledger::entry::Standing;
+use fedledger_ledger::task::{AggregationRule, TaskSpec};
+use rayon::ThreadPoolBuilder;
 
+use super::{Federation, FederationError, RoundReport};
+use crate::attack::{Attack, Knowledge, SignFlip, Sybil};
+use crate::comparison::{default_task, mean_task};
+use crate::model::ModelSpec;
+use crate::scenario::{demo, Scenario};
+
+fn scenario(attackers: usize, attack: Attack) -> Scenario {
+    demo(7, attackers, attack, 1).expect("enough rows")
+}
+
+fn federation(scenario: &Scenario, task: TaskSpec) -> Federation {
+    scenario.federation(task, Knowledge::Colluders).expect("a good scenario")
+}
+
+fn run(scenario: &Scenario) -> (Vec<f32>, Vec<RoundReport>) {
+    let mut federation = federation(scenario, default_task(scenario).expect("a good model"));
+    let reports = federation.run().expect("updates fit the grid");
+    (federation.model(), reports)
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let mut scenario = scenario(2, Attack::Sybil(Sybil { jitter: 0.01, ..Sybil::default() }));
+    scenario.spec = ModelSpec::Mlp { features: 30, hidden: 6 };
+    scenario.rounds = 4;
+    let with = |threads| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| run(&scenario))
+    };
+    let (one, three) = (with(1), with(3));
+    assert_eq!(one, three);
+    scenario.seed += 1;
+    assert_ne!(one.1, run(&scenario).1);
+}
+
+#[test]
+fn one_round_of_the_mean_is_the_mean_of_the_updates() {
+    let mut scenario = scenario(0, Attack::SignFlip(SignFlip::default()));
+    scenario.rounds = 1;
+    let mut federation = federation(&scenario, mean_task(&scenario).expect("a good model"));
+    federation.run().expect("updates fit the grid");
+    let base = scenario.initial_model();
+    let updates: Vec<_> =
+        scenario.trainers().iter().map(|trainer| trainer.train(1, &base)).collect();
+    let total: u64 = updates.iter().map(|update| update.num_examples).sum();
+    for (k, &value) in federation.model().iter().enumerate() {
+        let mean: f64 = updates
+            .iter()
+            .map(|update| f64::from(update.values[k]) * update.num_examples as f64 / total as f64)
+            .sum();
+        // Half a quantum for each update, and half for the mean.
+        assert!((f64::from(value) - mean - f64::from(base[k])).abs() < 2.0 / 65_536.0);
+    }
+    assert_eq!(federation.model(), federation.plain_average());
+}
+
+#[test]
+fn hostile_members_end_in_quarantine_and_honest_ones_do_not() {
+    let scenario = scenario(2, Attack::SignFlip(SignFlip { scale: 3.0 }));
+    let (model, reports) = run(&scenario);
+    let last = reports.last().expect("there were rounds");
+    assert_eq!(last.quarantined(), scenario.hostile);
+    assert_eq!(reports.len() as u64, scenario.rounds);
+    for (k, trust) in last.trust.iter().enumerate() {
+        let hostile = scenario.hostile.contains(&k);
+        assert_eq!(trust.standing == Standing::Quarantine, hostile);
+        assert_eq!(last.verdicts[k].verdict == Verdict::Quarantine, hostile);
+    }
+    assert!(scenario.evaluate_all(&model).accuracy > 0.95);
+}
+
+#[test]
+fn copies_are_refused_by_digest() {
+    let scenario = scenario(2, Attack::Sybil(Sybil::default()));
+    let (_, reports) = run(&scenario);
+    let copy = scenario.hostile[1];
+    assert!(reports.iter().all(|report| report.verdicts[copy].reason == Reason::Duplicate));
+}
+
+#[test]
+fn the_norm_history_is_that_of_the_contract() {
+    let scenario = scenario(0, Attack::SignFlip(SignFlip::default()));
+    let (_, reports) = run(&scenario);
+    // From the second round on the reference norm comes from the history: the median over at most
+    // five rounds of the medians of the norms that were sent.
+    let measure = |report: &RoundReport, wanted| -> Vec<u64> {
+        let all = report.verdicts.iter().flat_map(|verdict| verdict.measures.iter());
+        all.filter(|(measure, _)| *measure == wanted).map(|(_, value)| *value).collect()
+    };
+    let median = |mut values: Vec<u64>| {
+        values.sort_unstable();
+        (values[values.len() / 2] + values[(values.len() - 1) / 2]) as f64 / 2.0
+    };
+    for t in 1..reports.len() {
+        let history = &reports[t.saturating_sub(5)..t];
+        let medians =
+            history.iter().map(|report| median(measure(report, Measure::Norm)) as u64).collect();
+        let expected = median(medians);
+        for found in measure(&reports[t], Measure::ReferenceNorm) {
+            assert!((found as f64 - expected).abs() <= 1.0, "round {t}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn foreign_schemas_and_names_are_refused() {
+    let scenario = scenario(0, Attack::SignFlip(SignFlip::default()));
+    let task = default_task(&scenario).expect("a good model");
+    let mut other = task.clone();
+    other.tensors[0].name = "elsewhere".to_owned();
+    let error = scenario.federation(other, Knowledge::Colluders).expect_err("another schema");
+    assert!(matches!(error, FederationError::Quantise(_) | FederationError::Schema(_)), "{error}");
+    let mut twisted = scenario.clone();
+    twisted.names.swap(0, 1);
+    let error = twisted.federation(task.clone(), Knowledge::Colluders).expect_err("order");
+    assert!(matches!(error, FederationError::Members { .. }), "{error}");
+    twisted.names[0] = "Not An Id".to_owned();
+    let error = twisted.federation(task.clone(), Knowledge::Colluders).expect_err("no id");
+    assert!(matches!(error, FederationError::Name(_)), "{error}");
+    // A task that states the initial model's digest states that of the scenario's.
+    let schema = Schema::of(&task).expect("a good schema");
+    assert_eq!(schema.digest_of(&vec![0; schema.parameters()]), Ok(task.initial_model));
+}
+
+#[test]
+fn a_rule_that_cannot_work_fails_the_round_and_keeps_the_model() {
+    let mut scenario = scenario(0, Attack::SignFlip(SignFlip::default()));
+    scenario.rounds = 2;
+    let task = default_task(&scenario).expect("a good model");
+    let mut federation =
+        federation(&scenario, TaskSpec { rule: AggregationRule::Bulyan, byzantine: 2, ..task });
+    let reports = federation.run().expect("updates fit the grid");
+    assert!(reports.iter().all(|report| report.failure.is_some()));
+    assert_eq!(federation.model(), scenario.initial_model());
+}
