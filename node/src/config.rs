@@ -18,6 +18,7 @@ mod home;
 mod tests;
 
 pub use home::{read_genesis, Home};
+pub(crate) use home::read_text;
 
 /// Longest `node.toml` in bytes.
 const CONFIG_BYTES_MAX: u64 = 64 << 10;

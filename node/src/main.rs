@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `fedledger`.
+
+fn main() -> std::process::ExitCode {
+    fedledger_node::cli::main()
+}

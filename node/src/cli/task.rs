@@ -1,0 +1,132 @@
+//! `fedledger task`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use fedledger_ledger::governance::Change;
+use fedledger_ledger::ids::TaskId;
+use serde_json::json;
+
+use super::context::Context;
+use super::task_file;
+use crate::api::types::{phase_word, ImportedModel, ProposeChangeBody, Submitted, TaskView};
+use crate::exit::{Exit, Failure};
+use crate::output::{fields, table, utc};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskCommand {
+    /// Put a new task to the vote.
+    Create(CreateArgs),
+    /// Every task ever created.
+    #[command(alias = "ls")]
+    List,
+    /// One task with its open round.
+    Show {
+        /// The task.
+        task: TaskId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// The task in TOML; see docs/cli.md.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Initial model (safetensors or npz), in place of the one that the file names.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Check the file and print the task without sending anything.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(context: &Context, command: &TaskCommand) -> Result<Exit, Failure> {
+    match command {
+        TaskCommand::Create(args) => create(context, args),
+        TaskCommand::List => {
+            let tasks: Vec<TaskView> = context.client()?.get("/v1/tasks")?;
+            context.output.print(&tasks, |tasks| list_text(tasks))?;
+            Ok(Exit::Ok)
+        }
+        TaskCommand::Show { task } => {
+            let view: TaskView = context.client()?.get(&format!("/v1/tasks/{task}"))?;
+            context.output.print(&view, show_text)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
+    let parsed = task_file::read_with_model(&args.file, args.model.as_deref())?;
+    // The rule's precondition is checked for as many members as it needs; the ledger checks it for
+    // as many as there are.
+    let members = parsed.spec.updates_min.max(1) as usize;
+    fedledger_contract::check_task(&parsed.spec, members)
+        .map_err(|fault| Failure::usage(format!("{}: {fault}", args.file.display())))?;
+    if args.dry_run {
+        context.output.print(&parsed.spec, |spec| {
+            serde_json::to_string_pretty(spec).expect("a task is plain data")
+        })?;
+        return Ok(Exit::Ok);
+    }
+    let client = context.client()?;
+    let bytes = &parsed.initial_model_bytes;
+    let imported: ImportedModel = client.post_bytes(
+        "/v1/models",
+        "application/octet-stream",
+        bytes.as_slice(),
+        bytes.len() as u64,
+    )?;
+    let task = parsed.spec.id.clone();
+    let body = ProposeChangeBody { change: Change::CreateTask { task: parsed.spec } };
+    let submitted: Submitted = client.post("/v1/changes", &body)?;
+    let change = submitted.change.expect("the node names the change that it proposed");
+    let document = json!({
+        "task": task,
+        "change": change,
+        "transaction": submitted.transaction,
+        "initial_model": imported.model,
+    });
+    context.output.print(&document, |_| {
+        format!(
+            "Task `{task}` is up for approval as change {change}.\n\
+             The other members approve it with: fedledger change approve {change}"
+        )
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn list_text(tasks: &[TaskView]) -> String {
+    let rows: Vec<Vec<String>> = tasks
+        .iter()
+        .map(|view| {
+            vec![
+                view.task.id.to_string(),
+                view.status.clone(),
+                format!("{}/{}", view.round, view.task.rounds),
+                view.phase.map_or("-", phase_word).into(),
+                view.parameters.to_string(),
+                view.task.description.clone(),
+            ]
+        })
+        .collect();
+    table(&["task", "status", "round", "phase", "parameters", "description"], &rows)
+}
+
+fn show_text(view: &TaskView) -> String {
+    let task = &view.task;
+    let json_of = |value: serde_json::Value| value.to_string();
+    fields(&[
+        ("task", task.id.to_string()),
+        ("description", task.description.clone()),
+        ("status", view.status.clone()),
+        ("round", format!("{} of {}", view.round, task.rounds)),
+        ("phase", view.phase.map_or("-", phase_word).into()),
+        ("phase ends", view.deadline.map_or("-".into(), |deadline| utc(deadline.0))),
+        ("parameters", format!("{} in {} tensors", view.parameters, task.tensors.len())),
+        ("rule", json_of(json!(task.rule))),
+        ("withstands", format!("{} of at least {} updates", task.byzantine, task.updates_min)),
+        ("weighting", json_of(json!(task.weighting))),
+        ("model", view.model.to_string()),
+    ])
+}

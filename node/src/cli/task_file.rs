@@ -1,0 +1,199 @@
+//! A task as people write it: TOML with defaults.
+//!
+//! The tensors are listed, or taken from a file with the initial model. Without one, training starts
+//! from a model of zeros.
+
+use std::path::{Path, PathBuf};
+
+use fedledger_contract::canonical::{NamedTensor, Schema};
+use fedledger_ledger::ids::{Digest, TaskId};
+use fedledger_ledger::task::{
+    AggregationRule, EvaluationSpec, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
+};
+use serde::Deserialize;
+
+use crate::exit::Failure;
+use crate::files::read_tensors;
+
+/// Digits behind the binary point when the file does not say: values to ±128 in steps of 1/65536.
+const SCALE_BITS_DEFAULT: i8 = 16;
+/// Length of a phase when the file does not say: an hour.
+const WINDOW_MS_DEFAULT: u64 = 3_600_000;
+/// How trust moves when the file does not say.
+pub const TRUST_DEFAULT: TrustPolicy =
+    TrustPolicy { outlier_milli: 3_000, strikes_to_quarantine: 3, clean_rounds_to_return: 5 };
+
+/// The file's fields. Unknown ones are refused with their line.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaskFile {
+    id: TaskId,
+    #[serde(default)]
+    description: String,
+    rounds: u64,
+    byzantine: u32,
+    #[serde(default = "rule_default")]
+    rule: AggregationRule,
+    #[serde(default = "weighting_default")]
+    weighting: Weighting,
+    norm_band: Option<NormBand>,
+    #[serde(default = "yes")]
+    trust_enabled: bool,
+    trust: Option<TrustPolicy>,
+    evaluation: Option<EvaluationSpec>,
+    updates_min: Option<u32>,
+    #[serde(default = "window_default")]
+    commit_window_ms: u64,
+    #[serde(default = "window_default")]
+    reveal_window_ms: u64,
+    #[serde(default = "window_default")]
+    decide_window_ms: u64,
+    /// Scale of tensors that are taken from the model or listed without one.
+    #[serde(default = "scale_default")]
+    scale_bits: i8,
+    /// File with the initial model, relative to the task file.
+    model: Option<PathBuf>,
+    #[serde(default)]
+    tensors: Vec<TensorLine>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TensorLine {
+    name: String,
+    shape: Vec<u64>,
+    scale_bits: Option<i8>,
+}
+
+fn rule_default() -> AggregationRule {
+    AggregationRule::MultiKrum { neighbours: None, selected: None }
+}
+fn weighting_default() -> Weighting {
+    Weighting::Examples
+}
+fn window_default() -> u64 {
+    WINDOW_MS_DEFAULT
+}
+fn scale_default() -> i8 {
+    SCALE_BITS_DEFAULT
+}
+fn yes() -> bool {
+    true
+}
+
+/// A task with the model that it starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParsedTask {
+    /// The task; its `initial_model` is the digest of the bytes.
+    pub spec: TaskSpec,
+    /// The canonical bytes of the initial model.
+    pub initial_model_bytes: Vec<u8>,
+}
+
+/// Reads a task file, and the model that it names.
+///
+/// # Errors
+/// When a file cannot be read, a field is wrong (with its line), or the tensors do not fit.
+pub fn read(path: &Path) -> Result<ParsedTask, Failure> {
+    read_with_model(path, None)
+}
+
+/// The same, with the initial model from another file than the one that the task names.
+///
+/// # Errors
+/// See [`read`].
+pub fn read_with_model(path: &Path, model: Option<&Path>) -> Result<ParsedTask, Failure> {
+    let text = super::genesis::read_input(path)?;
+    let file = parse_file(path, &text)?;
+    let beside = |name: &PathBuf| path.parent().unwrap_or(Path::new("")).join(name);
+    let model = model.map(Path::to_owned).or_else(|| file.model.as_ref().map(beside));
+    let tensors = model.as_deref().map(read_tensors).transpose()?;
+    finish(path, file, tensors.as_deref())
+}
+
+/// Reads a task from text. `path` is where it came from, for messages; `model` the tensors of the
+/// initial model, if there is one.
+///
+/// # Errors
+/// See [`read`].
+pub fn parse(
+    path: &Path,
+    text: &str,
+    model: Option<&[NamedTensor]>,
+) -> Result<ParsedTask, Failure> {
+    finish(path, parse_file(path, text)?, model)
+}
+
+fn parse_file(path: &Path, text: &str) -> Result<TaskFile, Failure> {
+    toml::from_str(text)
+        .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.to_string().trim())))
+}
+
+fn finish(
+    path: &Path,
+    file: TaskFile,
+    model: Option<&[NamedTensor]>,
+) -> Result<ParsedTask, Failure> {
+    let fault = |message: String| Failure::usage(format!("{}: {message}", path.display()));
+    if !file.trust_enabled && file.trust.is_some() {
+        return Err(fault("`trust` is set although `trust_enabled` is false".into()));
+    }
+    let tensors = tensor_specs(&file, model).map_err(fault)?;
+    let schema = Schema::of_tensors(&tensors).map_err(|error| fault(error.to_string()))?;
+    let values = match model {
+        Some(model) => schema.quantise(model).map_err(|error| fault(error.to_string()))?,
+        None => schema.zero_model(),
+    };
+    let initial_model_bytes = schema.encode(&values).expect("quantised values are in range");
+    // What Krum and its kin need; simpler rules hold with fewer, and the file can say so.
+    let updates_min = file.updates_min.unwrap_or(2 * file.byzantine + 3);
+    let spec = TaskSpec {
+        id: file.id,
+        description: file.description,
+        tensors,
+        initial_model: Digest::of(&initial_model_bytes),
+        rounds: file.rounds,
+        rule: file.rule,
+        byzantine: file.byzantine,
+        weighting: file.weighting,
+        norm_band: file.norm_band,
+        trust: file.trust_enabled.then(|| file.trust.unwrap_or(TRUST_DEFAULT)),
+        evaluation: file.evaluation,
+        updates_min,
+        commit_window_ms: file.commit_window_ms,
+        reveal_window_ms: file.reveal_window_ms,
+        decide_window_ms: file.decide_window_ms,
+    };
+    Ok(ParsedTask { spec, initial_model_bytes })
+}
+
+/// The tensors that are listed, or those of the model; by name.
+fn tensor_specs(
+    file: &TaskFile,
+    model: Option<&[NamedTensor]>,
+) -> Result<Vec<TensorSpec>, String> {
+    let mut tensors: Vec<TensorSpec> = match (file.tensors.is_empty(), model) {
+        (false, _) => file
+            .tensors
+            .iter()
+            .map(|line| TensorSpec {
+                name: line.name.clone(),
+                shape: line.shape.clone(),
+                scale_bits: line.scale_bits.unwrap_or(file.scale_bits),
+            })
+            .collect(),
+        (true, Some(model)) => model
+            .iter()
+            .map(|tensor| TensorSpec {
+                name: tensor.name.clone(),
+                shape: tensor.shape.clone(),
+                scale_bits: file.scale_bits,
+            })
+            .collect(),
+        (true, None) => {
+            return Err("lists no [[tensors]] and names no `model` to take them from".into())
+        }
+    };
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tensors)
+}
