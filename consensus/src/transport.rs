@@ -3,7 +3,7 @@
 //! decodes them and knows nothing about sockets.
 
 use bytes::Bytes;
-use malachitebft_peer::PeerId;
+pub use malachitebft_peer::PeerId;
 use tokio::sync::mpsc;
 
 /// How a broadcast frame is queued. Frames of one class arrive in the order in which they were sent.
