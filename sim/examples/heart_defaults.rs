@@ -6,9 +6,11 @@
 
 use std::error::Error;
 
+use fedledger_contract::task_check::check_task;
 use fedledger_ledger::task::{AggregationRule, TaskSpec};
 use fedledger_sim::comparison::{
-    attacks_measured, compare, default_task, heart, mean_task, pooled_model, Comparison, TaskOf,
+    attacks_measured, compare, default_task, heart, heart_random_split, mean_task, pooled_model,
+    Comparison, TaskOf, TriggerSuccess,
 };
 use fedledger_sim::data::{reference_data, Skew};
 use fedledger_sim::federation::FederationError;
@@ -25,11 +27,16 @@ fn main() -> Outcome<()> {
             let scenarios: Vec<Scenario> =
                 (0..seeds).map(|seed| heart(&path, seed)).collect::<Result<_, _>>()?;
             baselines(&scenarios)?;
-            let attacked: Vec<Scenario> = scenarios
-                .iter()
-                .flat_map(|scenario| (0..4).map(|k| scenario.clone().with_hostile(&[k])))
-                .collect();
-            table("Heart Disease, 1 of 4 hostile, at each hospital", &attacked)?;
+            let attacked = |scenarios: &[Scenario]| -> Vec<Scenario> {
+                let each = |s: &Scenario| (0..4).map(|k| s.clone().with_hostile(&[k])).collect();
+                scenarios.iter().flat_map(|s| -> Vec<Scenario> { each(s) }).collect()
+            };
+            table("Heart Disease, 1 of 4 hostile, at each hospital", &attacked(&scenarios))?;
+            let fresh: Vec<Scenario> = (0..seeds)
+                .map(|seed| heart_random_split(&path, 1000 + seed))
+                .collect::<Result<_, _>>()?;
+            baselines(&fresh)?;
+            table("The same, random held-out parts, not used for choosing", &attacked(&fresh))?;
         }
         None => println!("Heart Disease skipped: FEDLEDGER_DATA names no fed_heart_disease\n"),
     }
@@ -53,13 +60,19 @@ fn baselines(scenarios: &[Scenario]) -> Outcome<()> {
     };
     let pooled = |s: &Scenario| s.evaluate_all(&pooled_model(s, 200)).auc;
     print("pooled", scenarios.iter().map(pooled).collect());
-    let tasks: [(&str, TaskOf<'_>); 2] =
-        [("mean by examples (FedAvg)", &mean_task), ("default rule", &default_task)];
-    for (name, task_of) in tasks {
+    let tasks: [(&str, TaskOf<'_>, bool); 4] = [
+        ("mean by examples (FedAvg)", &mean_task, false),
+        ("default rule", &default_task, false),
+        ("FedAvg, classes balanced", &mean_task, true),
+        ("default, classes balanced", &default_task, true),
+    ];
+    for (name, task_of, class_balanced) in tasks {
         let areas: Vec<Option<f64>> = scenarios
             .iter()
             .map(|scenario| {
                 let task = task_of(scenario)?;
+                let mut scenario = scenario.clone();
+                scenario.training.class_balanced = class_balanced;
                 let mut federation = scenario.federation(task, Knowledge::Colluders)?;
                 federation.run()?;
                 Ok(scenario.evaluate_all(&federation.model()).auc)
@@ -71,12 +84,11 @@ fn baselines(scenarios: &[Scenario]) -> Outcome<()> {
     Ok(())
 }
 
+type OwnedTask = Box<dyn Fn(&Scenario) -> Result<TaskSpec, FederationError> + Sync>;
+
 /// The rules that are compared, by name; the default first.
-fn tasks() -> Vec<(&'static str, Box<dyn Fn(&Scenario) -> Result<TaskSpec, FederationError> + Sync>)>
-{
-    fn with(
-        rule: AggregationRule,
-    ) -> Box<dyn Fn(&Scenario) -> Result<TaskSpec, FederationError> + Sync> {
+fn tasks() -> Vec<(&'static str, OwnedTask)> {
+    fn with(rule: AggregationRule) -> OwnedTask {
         Box::new(move |scenario| Ok(TaskSpec { rule: rule.clone(), ..default_task(scenario)? }))
     }
     vec![
@@ -90,18 +102,42 @@ fn tasks() -> Vec<(&'static str, Box<dyn Fn(&Scenario) -> Result<TaskSpec, Feder
     ]
 }
 
+/// How often the trigger works, on average over runs: defended, nobody hostile, averaged.
+fn triggers(runs: &[Comparison]) -> String {
+    let found: Vec<TriggerSuccess> = runs.iter().filter_map(|run| run.trigger).collect();
+    if found.is_empty() {
+        return String::new();
+    }
+    let mean = |of: &dyn Fn(&TriggerSuccess) -> f64| {
+        found.iter().map(of).sum::<f64>() / found.len() as f64
+    };
+    format!(
+        "; trigger works: default {:.2}, attackers absent {:.2}, fedavg {:.2}",
+        mean(&|t| t.attacked),
+        mean(&|t| t.absent),
+        mean(&|t| t.attacked_mean),
+    )
+}
+
 /// One line an attack, one column a rule: the worst loss over the scenarios; for the default rule
 /// also who was quarantined and how often the task froze.
 fn table(title: &str, scenarios: &[Scenario]) -> Outcome<()> {
     let tasks = tasks();
     println!("{title}: worst AUC lost over {} runs", scenarios.len());
     print!("{:32}", "");
-    tasks.iter().for_each(|(name, _)| print!("{name:>9}"));
+    for (name, _) in &tasks {
+        print!("{name:>9}");
+    }
     println!("  default: hostile / honest quarantined, frozen");
     for (name, attack, knowledge) in attacks_measured() {
         print!("{name:32}");
         let mut summary = String::new();
         for (k, (_, task_of)) in tasks.iter().enumerate() {
+            let of_first = task_of(&scenarios[0])?;
+            if check_task(&of_first, scenarios[0].sites.len()).is_err() {
+                print!("{:>9}", "refused");
+                continue;
+            }
             let runs: Vec<Comparison> = scenarios
                 .par_iter()
                 .map(|scenario| {
@@ -114,11 +150,12 @@ fn table(title: &str, scenarios: &[Scenario]) -> Outcome<()> {
             if k == 0 {
                 let sum = |of: &dyn Fn(&Comparison) -> usize| runs.iter().map(of).sum::<usize>();
                 summary = format!(
-                    "  {}/{} / {}, {}",
+                    "  {}/{} / {}, {}{}",
                     sum(&|run| run.hostile_quarantined),
                     scenarios.iter().map(|scenario| scenario.hostile.len()).sum::<usize>(),
                     sum(&|run| run.honest_quarantined),
                     sum(&|run| usize::from(run.frozen.is_some())),
+                    triggers(&runs),
                 );
             }
         }

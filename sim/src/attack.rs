@@ -181,7 +181,9 @@ fn mean(updates: &[Vec<f32>]) -> Vec<f64> {
             *sum += f64::from(value);
         }
     }
-    mean.iter_mut().for_each(|sum| *sum /= updates.len() as f64);
+    for sum in &mut mean {
+        *sum /= updates.len() as f64;
+    }
     mean
 }
 

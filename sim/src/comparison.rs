@@ -24,12 +24,29 @@ pub struct Comparison {
     pub absent_mean: f64,
     /// With the attackers, plain averaging by examples from start to end.
     pub attacked_mean: f64,
+    /// For a backdoor, how often its trigger works.
+    pub trigger: Option<TriggerSuccess>,
     /// Hostile members that were in quarantine at some time.
     pub hostile_quarantined: usize,
-    /// Honest members that were in quarantine at some time.
+    /// Honest members that were in quarantine at some time. With f hostile ones caught it stays 0
+    /// whatever happens: the task freezes instead, see `frozen`.
     pub honest_quarantined: usize,
-    /// The round in which the task was frozen, if it was.
+    /// The round in which the task was frozen, if it was: more than f members were suspected, so at
+    /// least one honest one.
     pub frozen: Option<u64>,
+}
+
+/// Share of the honest members' held-out rows of the other class that a model gives the backdoor's
+/// class once they carry the trigger. Without attackers it is what the trigger's values do by
+/// themselves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TriggerSuccess {
+    /// With the attackers, under the task.
+    pub attacked: f64,
+    /// Without the attackers, under the same task.
+    pub absent: f64,
+    /// With the attackers, plain averaging by examples.
+    pub attacked_mean: f64,
 }
 
 impl Comparison {
@@ -92,16 +109,34 @@ pub fn compare(
             .filter(|k| reports.iter().any(|report| report.quarantined().contains(k)))
             .count()
     };
+    let (absent_model, _) = run(&absent, task_of(&absent)?)?;
+    let (mean_model, _) = run(scenario, mean_task(scenario)?)?;
     let frozen = reports.last().filter(|_| (reports.len() as u64) < scenario.rounds);
     Ok(Comparison {
         attacked: area(&model),
-        absent: area(&run(&absent, task_of(&absent)?)?.0),
+        absent: area(&absent_model),
         absent_mean: area(&run(&absent, mean_task(&absent)?)?.0),
-        attacked_mean: area(&run(scenario, mean_task(scenario)?)?.0),
+        attacked_mean: area(&mean_model),
+        trigger: trigger_success(scenario, [&model, &absent_model, &mean_model]),
         hostile_quarantined: quarantined(true),
         honest_quarantined: quarantined(false),
         frozen: frozen.map(|report| report.round),
     })
+}
+
+/// Of the attacked, the attackers-absent and the plainly averaged model.
+fn trigger_success(scenario: &Scenario, models: [&Vec<f32>; 3]) -> Option<TriggerSuccess> {
+    let Attack::Backdoor(backdoor) = &scenario.attack else { return None };
+    let honest = scenario.honest();
+    let union = Dataset::union(honest.iter().map(|&k| &scenario.sites[k].test))?;
+    let probe = backdoor.probe(&union);
+    if probe.rows() == 0 {
+        return None;
+    }
+    // Every row of the probe is of another class than the target.
+    let [attacked, absent, attacked_mean] =
+        models.map(|model| 1.0 - scenario.spec.evaluate(model, &probe).accuracy);
+    Some(TriggerSuccess { attacked, absent, attacked_mean })
 }
 
 /// One model trained on all members' rows together, by the same code: what a federation is measured
@@ -137,6 +172,17 @@ pub fn attacks_measured() -> Vec<(&'static str, Attack, Knowledge)> {
         ("sybil, copies", sybil(0.0), Colluders),
         ("sybil, jitter 0.02", sybil(0.02), Colluders),
     ]
+}
+
+/// The same hospitals with held-out parts drawn by `seed` rather than FLamby's: the defaults were not
+/// chosen on these.
+///
+/// # Errors
+/// When the files are not those.
+pub fn heart_random_split(path: &Path, seed: u64) -> Result<Scenario, ScenarioError> {
+    let drop = ["num", "source_row", "split"].map(str::to_owned).to_vec();
+    let options = CsvOptions { drop, seed: seed << 8, ..CsvOptions::new("label") };
+    folder(path, &options, 0, Attack::SignFlip(SignFlip::default()), seed)
 }
 
 /// The four hospitals of the UCI Heart Disease data in FLamby's split, from the folder

@@ -28,15 +28,18 @@ pub const TRUST: TrustPolicy =
     TrustPolicy { outlier_milli: 3000, strikes_to_quarantine: 3, clean_rounds_to_return: 10 };
 
 /// Among four to six members a hostile update draws the median distance towards its own, and no
-/// threshold separates by as much: 1.9 times the median, but five rounds in a row.
+/// threshold separates by as much: 1.9 times the median, but five rounds in a row. The price: once
+/// the hostile member is caught, an honest odd one sometimes follows, and the task freezes with the
+/// model it has. Above 2.4 that does not happen and quiet sign flips go unpunished, at a loss of
+/// about 0.02 of AUC.
 pub const TRUST_FEW: TrustPolicy =
     TrustPolicy { outlier_milli: 1900, strikes_to_quarantine: 5, clean_rounds_to_return: 10 };
 
 /// How members train in a round: one pass in batches of 32, no momentum, classes as they come.
 ///
-/// Short rounds keep honest members close to each other. Balancing classes helps where prevalence
-/// is what distinguishes members, but on the four hospitals of the Heart Disease data it costs
-/// points of AUC under every rule: the prevalence of a site is information there.
+/// Short rounds keep honest members close to each other. Balancing classes is not the default: on the
+/// four hospitals of the Heart Disease data, where the prevalence of a site is information, it costs
+/// plain averaging 0.005 to 0.02 of AUC and the default rule up to 0.01 (the example prints both).
 pub const TRAINING: Training = Training {
     epochs: 1,
     batch_size: 32,

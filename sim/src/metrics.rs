@@ -1,5 +1,7 @@
 //! How well predicted probabilities fit the classes.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 /// Measures of one model on one data set. Shares are 0 to 1; `None` where a class is absent.
@@ -76,8 +78,10 @@ pub fn auc(scores: &[f32], labels: &[u32]) -> Option<f64> {
     let mut rank_sum_doubled = 0usize;
     let mut start = 0;
     while start < order.len() {
-        let tied = order[start..].iter().take_while(|&&k| scores[k] == scores[order[start]]);
-        // A NaN equals nothing, not even itself: it is a group of one.
+        let first = scores[order[start]];
+        // −0 and 0 tie though the order tells them apart; a NaN equals nothing: a group of one.
+        let ties = |k: usize| scores[k].partial_cmp(&first) == Some(Ordering::Equal);
+        let tied = order[start..].iter().take_while(|&&k| ties(k));
         let end = start + tied.count().max(1);
         let in_group = order[start..end].iter().filter(|&&k| labels[k] == 1).count();
         rank_sum_doubled += in_group * (start + 1 + end);

@@ -173,7 +173,9 @@ impl Trainer {
         let mut rng = seed::stream(self.seed, "craft", self.member as u64, round);
         let mut update = coalition.attack.craft(&situation, &mut rng);
         // A value that no canonical update can hold would only get it refused.
-        update.iter_mut().for_each(|value| *value = value.clamp(-VALUE_MAX, VALUE_MAX));
+        for value in &mut update {
+            *value = value.clamp(-VALUE_MAX, VALUE_MAX);
+        }
         update
     }
 

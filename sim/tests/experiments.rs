@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use fedledger_sim::attack::{Attack, Knowledge};
 use fedledger_sim::comparison::{
-    attacks_measured, compare, default_task, heart, mean_task, pooled_model, TaskOf,
+    attacks_measured, compare, default_task, heart, heart_random_split, mean_task, pooled_model,
+    TaskOf,
 };
 use fedledger_sim::data::{load_csv_folder, reference_data, CsvOptions, Skew};
 use fedledger_sim::scenario::{demo, wdbc, Scenario};
@@ -65,8 +66,11 @@ fn each_attack_is_bounded(scenarios: &[Scenario]) {
 #[test]
 fn heart_one_of_four_hostile_costs_little() {
     let Some(folder) = heart_folder() else { return };
-    let scenarios: Vec<Scenario> = (0..2)
-        .map(|seed| heart(&folder, seed).expect("the reference data"))
+    // FLamby's held-out parts, and others that the defaults were not chosen on.
+    let fresh = heart_random_split(&folder, 1000);
+    let scenarios: Vec<Scenario> = [heart(&folder, 0), heart(&folder, 1), fresh]
+        .into_iter()
+        .map(|scenario| scenario.expect("the reference data"))
         .flat_map(|scenario| (0..4).map(move |k| scenario.clone().with_hostile(&[k])))
         .collect();
     each_attack_is_bounded(&scenarios);

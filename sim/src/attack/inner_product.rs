@@ -21,7 +21,7 @@ impl Default for InnerProduct {
 }
 
 impl InnerProduct {
-    pub(super) fn craft(&self, honest: &[Vec<f32>]) -> Vec<f32> {
+    pub(super) fn craft(self, honest: &[Vec<f32>]) -> Vec<f32> {
         mean(honest).into_iter().map(|value| (f64::from(-self.epsilon) * value) as f32).collect()
     }
 }

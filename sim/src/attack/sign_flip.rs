@@ -17,7 +17,7 @@ impl Default for SignFlip {
 }
 
 impl SignFlip {
-    pub(super) fn craft(&self, own: &[f32]) -> Vec<f32> {
+    pub(super) fn craft(self, own: &[f32]) -> Vec<f32> {
         own.iter().map(|value| -self.scale * value).collect()
     }
 }

@@ -29,6 +29,8 @@ pub(super) fn gradient(
         }
     }
     let rows = labels.len() as f32;
-    gradient.iter_mut().for_each(|sum| *sum /= rows);
+    for sum in &mut gradient {
+        *sum /= rows;
+    }
     (total / f64::from(rows), gradient)
 }

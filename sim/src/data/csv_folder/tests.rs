@@ -95,7 +95,8 @@ fn hostile_files_are_refused_by_name_and_place() {
     assert!(refusal(b"x\xff,label\n1,0\n").contains("column 1 is named `x\u{fffd}`"));
     let long = format!("x,label\n{},1\n", "z".repeat(10_000));
     assert!(refusal(&long).len() < 300);
-    let wide: String = (0..5_000).map(|k| format!("c{k},")).collect::<String>() + "label\n";
+    let names: Vec<String> = (0..5_000).map(|k| format!("c{k}")).collect();
+    let wide = names.join(",") + ",label\n";
     assert!(refusal(&wide).contains("more than 4096 columns"));
 }
 
