@@ -21,10 +21,12 @@ use fedledger_ledger::verify::{ChainVerifier, VerifyError};
 use serde::Serialize;
 use thiserror::Error;
 
+mod export;
 mod source;
 #[cfg(test)]
 mod tests;
 
+pub use export::{export, ExportFile};
 pub use source::{DataDir, NodeSource};
 
 /// Where an auditor gets a ledger from. Nothing that it gives is believed.

@@ -14,6 +14,7 @@ mod aggregate;
 mod audit;
 mod change;
 mod context;
+mod demo;
 mod devnet;
 mod genesis;
 mod init;
@@ -55,6 +56,8 @@ const AFTER_HELP: &str = "Exit codes: 0 ok, 1 verification failed, 2 bad input, 
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See it work: hospitals on this machine, some of them hostile, train and are checked.
+    Demo(demo::DemoArgs),
     /// Make keys and settings for a new node, and print the member entry for the others.
     Init(init::InitArgs),
     /// Make the document that a ledger starts from.
@@ -138,6 +141,7 @@ fn usage(error: &clap::Error, output: OutputFormat) -> Exit {
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let context = Context::new(cli.output, cli.home, cli.node);
     match cli.command {
+        Command::Demo(args) => demo::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Genesis(command) => genesis::run(&context, &command),
         Command::Run(args) => run::run(&context, &args),

@@ -66,9 +66,8 @@ impl Devnet {
     /// When there is none.
     pub fn open(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(MANIFEST);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!("{} is no devnet: it has no {MANIFEST}", dir.display())
-        })?;
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("{} is no devnet: it has no {MANIFEST}", dir.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
     }
 

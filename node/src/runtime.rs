@@ -32,6 +32,7 @@ use fedledger_ledger::store::{BlobStore, LedgerStore};
 use tokio::sync::{watch, Notify};
 
 pub use self::start::{run, RunOptions};
+pub use self::status::guarantee;
 
 use self::fetching::Fetching;
 use self::held_back::HeldBack;
@@ -121,8 +122,9 @@ impl BlobSource for Serving {
         if self.held_back.contains(digest) {
             return None;
         }
+        let whole = self.blobs.len(digest).ok().flatten()?;
         match self.blobs.get_chunk(digest, offset, length as usize) {
-            Ok(chunk) => chunk,
+            Ok(chunk) => chunk.map(|bytes| (whole, bytes)),
             Err(error) => {
                 tracing::warn!(%digest, %error, "a blob cannot be served");
                 None

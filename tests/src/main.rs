@@ -1,2 +1,5 @@
 //! The program under test: exactly what `fedledger` runs.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    fedledger_node::cli::main()
+}

@@ -1,1 +1,227 @@
-//! The command line.
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::*;
+use crate::files::{write_matrix, FloatBits, Matrix};
+
+fn fedledger(arguments: &[&str]) -> Exit {
+    let arguments = [&["fedledger"], arguments].concat();
+    run_with(arguments.into_iter().map(OsString::from).collect())
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    command().debug_assert();
+}
+
+#[test]
+fn bad_usage_ends_with_2_and_help_with_0() {
+    assert_eq!(fedledger(&["--help"]), Exit::Ok);
+    assert_eq!(fedledger(&["--version"]), Exit::Ok);
+    assert_eq!(fedledger(&["exit-codes", "--output", "json"]), Exit::Ok);
+    for bad in [
+        &["no-such-verb"][..],
+        &["status", "--output", "xml"],
+        &["update", "submit", "u.safetensors", "--task", "t"],
+        &["update", "submit", "u.safetensors", "--task", "Not An Id", "--num-examples", "1"],
+        &["aggregate", "folder", "--rule", "krum"],
+        &["aggregate", "folder", "--rule", "crumb", "--byzantine", "1"],
+        &["status", "--node", "https://somewhere"],
+    ] {
+        assert_eq!(fedledger(bad), Exit::Usage, "{bad:?}");
+    }
+}
+
+#[test]
+fn no_node_ends_with_3() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().to_str().unwrap();
+    // A port that was free a moment ago and that nobody listens on.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    for verb in [&["status"][..], &["member", "list"], &["task", "show", "t"], &["audit", "verify"]] {
+        let arguments = [verb, &["--home", home, "--node", &url]].concat();
+        assert_eq!(fedledger(&arguments), Exit::Unreachable, "{verb:?}");
+    }
+}
+
+/// Makes a home and returns its member entry's path.
+fn init(folder: &Path, member: &str) -> String {
+    let home = folder.join(member);
+    let arguments = [
+        "init", "--home", home.to_str().unwrap(), "--member", member, "--name", "A hospital",
+        "--address", "/ip4/127.0.0.1/tcp/8470",
+    ];
+    assert_eq!(fedledger(&arguments), Exit::Ok);
+    home.join("member.json").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_consortium_is_founded_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries: Vec<String> =
+        ["north", "south", "east", "west"].map(|member| init(folder.path(), member)).into();
+    let again = folder.path().join("north");
+    let arguments = ["init", "--home", again.to_str().unwrap(), "--member", "north", "--name", "N",
+        "--dial-only"];
+    assert_eq!(fedledger(&arguments), Exit::Usage, "a home was initialised twice");
+
+    let task = folder.path().join("task.toml");
+    std::fs::write(&task, TASK).unwrap();
+    let out = folder.path().join("genesis.json");
+    let mut arguments = vec!["genesis", "create", "--chain-id", "test-1", "--time-ms", "1000"];
+    for entry in &entries {
+        arguments.extend(["--member", entry]);
+    }
+    arguments.extend(["--task", task.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    assert_eq!(fedledger(&arguments), Exit::Ok);
+    let genesis = crate::config::read_genesis(&out).unwrap();
+    let ids: Vec<&str> = genesis.members.iter().map(|member| member.id.as_str()).collect();
+    assert_eq!(ids, ["east", "north", "south", "west"]);
+    let model = std::fs::read(folder.path().join("heart.model")).unwrap();
+    assert_eq!(fedledger_ledger::ids::Digest::of(&model), genesis.tasks[0].initial_model);
+    assert_eq!(fedledger(&["genesis", "show", out.to_str().unwrap()]), Exit::Ok);
+
+    // Krum with f = 1 needs 5 updates, and three members cannot make them.
+    let (_, fewer) = entries.split_last().unwrap();
+    let mut arguments = vec!["genesis", "create", "--chain-id", "test-1"];
+    for entry in fewer {
+        arguments.extend(["--member", entry]);
+    }
+    let other = folder.path().join("other.json");
+    arguments.extend(["--task", task.to_str().unwrap(), "--out", other.to_str().unwrap()]);
+    assert_eq!(fedledger(&arguments), Exit::Usage);
+    assert!(!other.exists());
+}
+
+const TASK: &str = r#"
+id = "heart"
+rounds = 3
+byzantine = 1
+rule = { name = "median" }
+updates_min = 4
+
+[[tensors]]
+name = "w"
+shape = [3]
+
+[[tensors]]
+name = "b"
+shape = []
+scale_bits = 20
+"#;
+
+#[test]
+fn a_task_file_has_defaults_and_names_the_line_of_a_fault() {
+    let path = Path::new("task.toml");
+    let parsed = task_file::parse(path, TASK, None).unwrap();
+    let names: Vec<(&str, i8)> =
+        parsed.spec.tensors.iter().map(|it| (it.name.as_str(), it.scale_bits)).collect();
+    assert_eq!(names, [("b", 20), ("w", 16)]);
+    assert_eq!(parsed.spec.trust, Some(task_file::TRUST_DEFAULT));
+    let error = |text: &str| task_file::parse(path, text, None).unwrap_err().message;
+    let misspelt = TASK.replace("rounds", "round");
+    assert!(error(&misspelt).contains("line 3") && error(&misspelt).contains("`round`"));
+    assert!(error(&TASK.replace("median", "medium")).contains("medium"));
+    assert!(error("id = \"t\"\nrounds = 1\nbyzantine = 0\n").contains("[[tensors]]"));
+    assert!(error(&TASK.replace("[3]", "[0]")).contains("length 0"));
+
+    let bits = |values: [f32; 3]| FloatBits::F32(values.map(f32::to_bits).into());
+    let model = [
+        crate::files::NamedTensor { name: "w".into(), shape: vec![3], values: bits([1.0; 3]) },
+        crate::files::NamedTensor {
+            name: "b".into(),
+            shape: vec![],
+            values: FloatBits::F64(vec![0.5f64.to_bits()]),
+        },
+    ];
+    let with_model = task_file::parse(path, TASK, Some(&model)).unwrap();
+    assert_ne!(with_model.spec.initial_model, parsed.spec.initial_model);
+    let error = task_file::parse(path, TASK, Some(&model[1..])).unwrap_err().message;
+    assert!(error.contains("\"w\" is missing"), "{error}");
+}
+
+fn matrix(rows: &[[f32; 3]]) -> Matrix {
+    let bits = rows.iter().flatten().map(|value| value.to_bits()).collect();
+    Matrix { rows: rows.len(), columns: 3, values: FloatBits::F32(bits) }
+}
+
+/// Runs `aggregate` in a process of its own kind: through the parser, with its output in a file.
+fn aggregate(folder: &Path, input: &str, rule: &str, byzantine: &str) -> Exit {
+    let out = folder.join(format!("{rule}.npy"));
+    let input = folder.join(input);
+    fedledger(&[
+        "aggregate", input.to_str().unwrap(), "--rule", rule, "--byzantine", byzantine, "--out",
+        out.to_str().unwrap(),
+    ])
+}
+
+fn written(path: &Path) -> Vec<f32> {
+    let tensors = crate::files::read_tensors(path).unwrap();
+    match &tensors[0].values {
+        FloatBits::F32(bits) => bits.iter().map(|&bits| f32::from_bits(bits)).collect(),
+        FloatBits::F64(_) => panic!("aggregates are float32"),
+    }
+}
+
+#[test]
+fn aggregate_reads_a_matrix_and_writes_what_the_rule_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [
+        [1.0, 2.0, 3.0], [1.25, 2.0, 3.0], [1.0, 2.25, 3.0], [1.0, 2.0, 3.25], [1.0, 2.0, 3.0],
+        [1.0, 1.75, 3.0], [-8.0, 9.0, -9.0],
+    ];
+    write_matrix(&folder.path().join("m.npy"), &matrix(&rows)).unwrap();
+    assert_eq!(aggregate(folder.path(), "m.npy", "median", "1"), Exit::Ok);
+    assert_eq!(written(&folder.path().join("median.npy")), [1.0, 2.0, 3.0]);
+    assert_eq!(aggregate(folder.path(), "m.npy", "krum", "1"), Exit::Ok);
+    let chosen = written(&folder.path().join("krum.npy"));
+    assert!(rows[..6].iter().any(|row| row[..] == chosen[..]), "{chosen:?} is no honest update");
+    // The mean, undefended, follows the hostile row.
+    assert_eq!(aggregate(folder.path(), "m.npy", "mean", "0"), Exit::Ok);
+    assert!(written(&folder.path().join("mean.npy"))[0] < 0.0);
+    // Krum needs n ≥ 2f + 3, Bulyan n ≥ 4f + 3: refused with nothing written.
+    assert_eq!(aggregate(folder.path(), "m.npy", "bulyan", "2"), Exit::Usage);
+    assert!(!folder.path().join("bulyan.npy").exists());
+    // Results are never overwritten.
+    assert_eq!(aggregate(folder.path(), "m.npy", "median", "1"), Exit::Usage);
+}
+
+#[test]
+fn aggregate_reads_a_folder_and_refuses_one_update_without_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensor = |values: [f32; 3]| crate::files::NamedTensor {
+        name: "w".into(),
+        shape: vec![3],
+        values: FloatBits::F32(values.map(f32::to_bits).into()),
+    };
+    let updates = folder.path().join("updates");
+    std::fs::create_dir(&updates).unwrap();
+    for (name, values) in [
+        ("a", [1.0, 1.0, 1.0]), ("b", [1.0, 1.0, 1.5]), ("c", [1.0, 1.5, 1.0]),
+        ("d", [f32::NAN, 1.0, 1.0]), ("e", [1e30, 1.0, 1.0]),
+    ] {
+        let bytes = crate::files::to_safetensors(&[tensor(values)]);
+        std::fs::write(updates.join(format!("{name}.safetensors")), bytes).unwrap();
+    }
+    std::fs::write(updates.join("README"), "not an update").unwrap();
+    assert_eq!(aggregate(folder.path(), "updates", "median", "0"), Exit::Ok);
+    assert_eq!(written(&folder.path().join("median.npy")), [1.0, 1.0, 1.0]);
+    std::fs::write(updates.join("f.safetensors"), "cut off").unwrap();
+    assert_eq!(aggregate(folder.path(), "updates", "mean", "0"), Exit::Usage);
+}
+
+#[test]
+fn completions_and_docs_can_be_made_of_every_verb() {
+    let documentation = include_str!("../../../docs/cli.md");
+    for verb in command().get_subcommands().filter(|verb| verb.get_name() != "help") {
+        let heading = format!("`{}", verb.get_name());
+        assert!(documentation.contains(&heading), "docs/cli.md does not describe {heading}`");
+    }
+    for (exit, name, _) in Exit::ALL {
+        let row = format!("| {} | `{name}` |", exit as u8);
+        assert!(documentation.contains(&row), "docs/cli.md lacks `{row}`");
+    }
+    let _: Value = serde_json::to_value(crate::api::openapi_document()).unwrap();
+}

@@ -93,8 +93,7 @@ impl Plan {
         }
         let tasks = self.write_models(&nodes)?;
         let time = fedledger_consensus::chain::system_clock();
-        let genesis =
-            Genesis { chain_id: self.chain_id.clone(), time, members: specs, tasks };
+        let genesis = Genesis { chain_id: self.chain_id.clone(), time, members: specs, tasks };
         fedledger_contract::genesis::genesis(&genesis).context("the devnet cannot begin")?;
         let text = serde_json::to_string_pretty(&genesis).expect("genesis is plain data");
         for node in &nodes {

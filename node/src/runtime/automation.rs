@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fedledger_contract::records::RoundRecord;
 use fedledger_contract::state::StateView;
 use fedledger_ledger::entry::Phase;
-use fedledger_ledger::ids::{Digest, MemberId, TaskId};
+use fedledger_ledger::ids::{Digest, MemberId, Nonce, RoundNumber, TaskId};
 use fedledger_ledger::transaction::Action;
 
 use super::{addresses, Node};
@@ -15,6 +16,21 @@ use super::{addresses, Node};
 /// How often the node looks again without being told: for announcements that were lost and members
 /// that came back. The period is a back-stop; what matters comes by notification.
 const LOOK_AGAIN: Duration = Duration::from_millis(1_500);
+
+/// What there is to do after a look at the state.
+#[derive(Debug, Default)]
+struct Work {
+    /// The last nonce of this member on the ledger.
+    used: Nonce,
+    /// This member's updates that may be shown now.
+    published: Vec<Digest>,
+    /// This member's updates whose reveal the ledger does not have yet.
+    reveals: Vec<(TaskId, RoundNumber, Digest)>,
+    /// Blobs to fetch: with their length, where it is known, and who may have them.
+    missing: Vec<(Digest, Option<u64>, Vec<MemberId>)>,
+    /// Updates of open rounds that are here.
+    held: Vec<Digest>,
+}
 
 impl Node {
     /// Works until the node stops.
@@ -30,7 +46,8 @@ impl Node {
                 members = now;
             }
             if let Err(reason) = self.work_on_rounds().await {
-                return self.fail(reason);
+                self.fail(reason);
+                return;
             }
             tokio::select! {
                 changed = heights.changed() => if changed.is_err() { return },
@@ -41,61 +58,90 @@ impl Node {
     }
 
     async fn work_on_rounds(self: &Arc<Self>) -> Result<(), String> {
-        let view = StateView::new(self.store());
+        let work = self.look_around()?;
         if let Some(signing) = &self.member {
-            let used = view.nonce(&signing.id);
             let outbox = signing.outbox.lock().await;
-            outbox.prune(used).map_err(|error| error.to_string())?;
+            outbox.prune(work.used).map_err(|error| error.to_string())?;
         }
-        for task in view.tasks() {
-            let Some(progress) = view.task_progress(&task) else { continue };
-            // The latest model has to be here for whoever trains next, and for the next decision.
-            self.fetch(progress.model, None, self.everyone());
-            let Some(round) = view.round(&task) else { continue };
-            if round.phase != Phase::Commit {
-                self.work_on_reveals(&view, &task).await?;
-            }
+        for digest in &work.published {
+            self.held_back.release(digest).map_err(|error| error.to_string())?;
+        }
+        for (task, round, update) in &work.reveals {
+            self.reveal(task, *round, *update).await;
+        }
+        for (digest, length, from) in work.missing {
+            self.fetch(digest, length, from);
+        }
+        let fresh = self.unannounced(work.held);
+        if !fresh.is_empty() {
+            self.announce(&fresh).await;
         }
         self.compute_decisions();
         Ok(())
     }
 
-    async fn work_on_reveals(
-        self: &Arc<Self>,
+    /// What the state asks of this node now.
+    fn look_around(&self) -> Result<Work, String> {
+        let view = StateView::new(self.store());
+        let mut work = Work::default();
+        if let Some(member) = self.member_id() {
+            work.used = view.nonce(member);
+        }
+        for task in view.tasks() {
+            let Some(progress) = view.task_progress(&task) else { continue };
+            // The latest model has to be here for whoever trains next, and for the next decision.
+            if !self.holds(&progress.model)? {
+                work.missing.push((progress.model, None, self.everyone()));
+            }
+            let Some(round) = view.round(&task) else { continue };
+            if round.phase != Phase::Commit {
+                self.look_at_reveals(&view, &task, &round, &mut work)?;
+            }
+        }
+        Ok(work)
+    }
+
+    fn holds(&self, digest: &Digest) -> Result<bool, String> {
+        self.blobs().has(digest).map_err(|error| error.to_string())
+    }
+
+    fn look_at_reveals(
+        &self,
         view: &StateView<'_>,
         task: &TaskId,
+        round: &RoundRecord,
+        work: &mut Work,
     ) -> Result<(), String> {
-        let Some(round) = view.round(task) else { return Ok(()) };
-        let mut held = Vec::new();
         for (member, commitment) in view.commitments(task) {
             if commitment.round != round.round {
                 continue;
             }
+            let update = commitment.update;
             if Some(&member) == self.member_id() {
-                self.held_back.release(&commitment.update).map_err(|error| error.to_string())?;
+                work.published.push(update);
                 if round.phase == Phase::Reveal && !commitment.revealed {
-                    self.reveal(task, round.round, commitment.update).await;
+                    work.reveals.push((task.clone(), round.round, update));
                 }
             }
-            if self.blobs().has(&commitment.update).map_err(|error| error.to_string())? {
-                held.push(commitment.update);
+            if self.holds(&update)? {
+                work.held.push(update);
             } else {
-                let mut from: BTreeSet<MemberId> =
-                    self.chain.holders(&commitment.update).into_iter().collect();
+                let mut from: BTreeSet<MemberId> = self.chain.holders(&update).into_iter().collect();
                 from.insert(member);
                 let from = from.into_iter().collect();
-                self.fetch(commitment.update, Some(commitment.byte_length), from);
+                work.missing.push((update, Some(commitment.byte_length), from));
             }
-        }
-        let fresh = self.unannounced(held);
-        if !fresh.is_empty() {
-            self.announce(&fresh).await;
         }
         Ok(())
     }
 
     /// Signs the reveal of this member's update, once.
-    async fn reveal(&self, task: &TaskId, round: fedledger_ledger::ids::RoundNumber, update: Digest) {
+    async fn reveal(
+        &self,
+        task: &TaskId,
+        round: fedledger_ledger::ids::RoundNumber,
+        update: Digest,
+    ) {
         let waits = self.chain.waiting().into_iter().any(|transaction| {
             Some(&transaction.body.member) == self.member_id()
                 && matches!(&transaction.body.action,

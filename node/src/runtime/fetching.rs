@@ -37,7 +37,12 @@ impl Node {
     /// Starts to fetch a blob unless it is here or on its way. When it has arrived, the chain and
     /// the other members are told; when nobody serves it, the next announcement or the next round
     /// of work tries again.
-    pub(super) fn fetch(self: &Arc<Self>, digest: Digest, length: Option<u64>, from: Vec<MemberId>) {
+    pub(super) fn fetch(
+        self: &Arc<Self>,
+        digest: Digest,
+        length: Option<u64>,
+        from: Vec<MemberId>,
+    ) {
         match self.blobs().has(&digest) {
             Ok(true) => return,
             Ok(false) => {}

@@ -58,8 +58,8 @@ impl Outbox {
                 fs::remove_file(&path).map_err(|source| OutboxError::Io { path, source })?;
                 continue;
             }
-            let bytes = fs::read(&path)
-                .map_err(|source| OutboxError::Io { path: path.clone(), source })?;
+            let bytes =
+                fs::read(&path).map_err(|source| OutboxError::Io { path: path.clone(), source })?;
             let transaction = Transaction::from_bytes(&bytes)
                 .map_err(|error| OutboxError::Damaged { path, reason: error.to_string() })?;
             waiting.push(transaction);

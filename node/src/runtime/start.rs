@@ -64,8 +64,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let members = addresses(&store);
     let chain = Chain::open(genesis, store, Arc::clone(&blobs), proposer, system_clock)?;
 
-    let network_config =
-        NetworkConfig { key: keys.network, listen: config.listen(), members };
+    let network_config = NetworkConfig { key: keys.network, listen: config.listen(), members };
     let serving = Serving { blobs: Arc::clone(&blobs), held_back: Arc::clone(&held_back) };
     let (network, transport, events) =
         Network::start(network_config, Arc::new(serving), Arc::clone(&blobs)).await?;

@@ -1,6 +1,6 @@
 //! What this node says on the ledger, for its member.
 
-use fedledger_contract::canonical::{FloatBits, NamedTensor as CanonicalTensor, QuantiseError, Schema};
+use fedledger_contract::canonical::{NamedTensor, Schema};
 use fedledger_contract::records::TaskStatus;
 use fedledger_contract::state::StateView;
 use fedledger_ledger::entry::Phase;
@@ -70,7 +70,10 @@ impl Node {
     ///
     /// # Errors
     /// When the update is not one of this task and round, or the member has committed to another.
-    pub async fn submit_update(&self, submit: SubmitUpdate) -> Result<SubmittedUpdate, SubmitError> {
+    pub async fn submit_update(
+        &self,
+        submit: SubmitUpdate,
+    ) -> Result<SubmittedUpdate, SubmitError> {
         let signing = self.signing()?;
         // From here to the end nobody else can commit for this member.
         let outbox = signing.outbox.lock().await;
@@ -79,7 +82,7 @@ impl Node {
         if submit.num_examples == 0 || submit.num_examples > max {
             return Err(SubmitError::NumExamples { found: submit.num_examples, max });
         }
-        let bytes = canonical_bytes(&open.schema, submit.tensors)?;
+        let bytes = canonical_bytes(&open.schema, &submit.tensors)?;
         let update = Digest::of(&bytes);
         let round = open.round;
         if let Some((transaction, committed)) = self.own_commitment(signing, &submit.task, round) {
@@ -112,8 +115,9 @@ impl Node {
     fn open_round(&self, submit: &SubmitUpdate) -> Result<OpenRound, SubmitError> {
         let task = || submit.task.clone();
         let view = StateView::new(self.store());
-        let spec =
-            view.task_spec(&submit.task).ok_or_else(|| SubmitError::UnknownTask { task: task() })?;
+        let spec = view
+            .task_spec(&submit.task)
+            .ok_or_else(|| SubmitError::UnknownTask { task: task() })?;
         let progress = view.task_progress(&submit.task);
         let round = view.round(&submit.task);
         let (Some(progress), Some(record)) = (progress, round) else {
@@ -145,15 +149,13 @@ impl Node {
             .filter(|record| record.round == round)
             .map(|record| (record.transaction, record.update));
         on_ledger.or_else(|| {
-            self.chain.waiting().iter().find_map(|transaction| {
-                match &transaction.body.action {
-                    Action::CommitUpdate { task: its, round: of, update, .. }
-                        if transaction.body.member == signing.id && its == task && *of == round =>
-                    {
-                        Some((transaction.digest(), *update))
-                    }
-                    _ => None,
+            self.chain.waiting().iter().find_map(|transaction| match &transaction.body.action {
+                Action::CommitUpdate { task: its, round: of, update, .. }
+                    if transaction.body.member == signing.id && its == task && *of == round =>
+                {
+                    Some((transaction.digest(), *update))
                 }
+                _ => None,
             })
         })
     }
@@ -171,7 +173,11 @@ impl Node {
         }
     }
 
-    fn included(&self, digest: &Digest, height: fedledger_ledger::ids::Height) -> TransactionStatus {
+    fn included(
+        &self,
+        digest: &Digest,
+        height: fedledger_ledger::ids::Height,
+    ) -> TransactionStatus {
         use fedledger_ledger::entry::{Entry, EntryBody};
         let store = self.store();
         let range = store
@@ -204,22 +210,10 @@ struct OpenRound {
     base_model: Digest,
 }
 
-fn canonical_bytes(
-    schema: &Schema,
-    tensors: Vec<crate::files::NamedTensor>,
-) -> Result<Vec<u8>, SubmitError> {
-    let tensors: Vec<CanonicalTensor> = tensors
-        .into_iter()
-        .map(|tensor| CanonicalTensor {
-            name: tensor.name,
-            shape: tensor.shape,
-            values: FloatBits::F32(tensor.bits),
-        })
-        .collect();
-    let bad = |error: QuantiseError| SubmitError::BadUpdate {
-        tensor: error.tensor().map(str::to_owned),
+fn canonical_bytes(schema: &Schema, tensors: &[NamedTensor]) -> Result<Vec<u8>, SubmitError> {
+    let values = schema.quantise(tensors).map_err(|error| SubmitError::BadUpdate {
+        tensor: Some(error.tensor().to_owned()),
         reason: error.to_string(),
-    };
-    let values = schema.quantise(&tensors).map_err(bad)?;
+    })?;
     Ok(schema.encode(&values).expect("quantised values have the schema's length and range"))
 }

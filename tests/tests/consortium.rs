@@ -1,0 +1,147 @@
+//! Whole consortia of separate processes: the real program, real sockets, real disks, and what goes
+//! wrong in the real world.
+
+mod support;
+
+use std::time::Duration;
+
+use fedledger_ledger::ids::{Height, MemberId, RoundNumber};
+use support::{Consortium, PATIENCE};
+
+#[test]
+fn four_nodes_decide_rounds_and_agree() {
+    let mut consortium = Consortium::start(4, 3);
+    for round in 1..=3 {
+        consortium.play_round(RoundNumber(round), &[]);
+    }
+    consortium.wait_same_tip();
+    consortium.assert_task_status("completed");
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn a_node_killed_again_and_again_comes_back_and_agrees() {
+    let mut consortium = Consortium::start(4, 6);
+    for round in 1..=6 {
+        let round = RoundNumber(round);
+        // Killed at another moment each time: before it submits, or right after.
+        let victim = (round.0 as usize) % 4;
+        if round.0 % 2 == 0 {
+            consortium.submit(victim, round);
+        }
+        consortium.kill(victim);
+        for other in (0..4).filter(|k| *k != victim) {
+            consortium.submit(other, round);
+        }
+        consortium.restart(victim);
+        if round.0 % 2 == 1 {
+            consortium.submit(victim, round);
+        }
+        consortium.wait_for_end(0, round);
+    }
+    consortium.wait_same_tip();
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn two_of_four_down_halts_and_resumes_without_a_fork() {
+    let mut consortium = Consortium::start(4, 2);
+    consortium.play_round(RoundNumber(1), &[]);
+    consortium.wait_same_tip();
+    let before = consortium.height(0);
+    consortium.kill(2);
+    consortium.kill(3);
+    let waiting = consortium.submit(0, RoundNumber(2));
+    // Nothing may be decided by two of four. Waiting for something not to happen needs a while.
+    consortium.assert_no_height_above(0, before, Duration::from_secs(4));
+    consortium.assert_pending(0, &waiting);
+    consortium.restart(2);
+    consortium.wait_for_height_above(0, before);
+    consortium.restart(3);
+    for member in 1..4 {
+        consortium.submit(member, RoundNumber(2));
+    }
+    consortium.wait_for_end(0, RoundNumber(2));
+    consortium.wait_same_tip();
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn a_node_with_a_wiped_disk_catches_up() {
+    let mut consortium = Consortium::start(4, 3);
+    consortium.play_round(RoundNumber(1), &[]);
+    consortium.kill(3);
+    consortium.play_round(RoundNumber(2), &[3]);
+    consortium.wipe_data(3);
+    consortium.restart(3);
+    consortium.wait_same_tip();
+    consortium.play_round(RoundNumber(3), &[]);
+    consortium.wait_same_tip();
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn a_node_restored_from_an_old_disk_signs_nothing_twice() {
+    let mut consortium = Consortium::start(4, 4);
+    consortium.play_round(RoundNumber(1), &[]);
+    consortium.wait_same_tip();
+    consortium.stop(3);
+    consortium.backup_data(3);
+    consortium.restart(3);
+    consortium.play_round(RoundNumber(2), &[]);
+    consortium.wait_same_tip();
+    consortium.stop(3);
+    consortium.restore_data(3);
+    consortium.restart(3);
+    consortium.play_round(RoundNumber(3), &[]);
+    consortium.play_round(RoundNumber(4), &[]);
+    consortium.wait_same_tip();
+    consortium.assert_no_evidence();
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn members_that_only_dial_out_take_full_part() {
+    let mut consortium = Consortium::start_with_dial_only(4, 2, &[2, 3]);
+    consortium.play_round(RoundNumber(1), &[]);
+    consortium.play_round(RoundNumber(2), &[]);
+    consortium.wait_same_tip();
+    consortium.assert_submitted_by_all(RoundNumber(2));
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn bad_submissions_are_refused_by_name_and_the_round_still_ends() {
+    let mut consortium = Consortium::start(4, 2);
+    let round = RoundNumber(1);
+    consortium.assert_refused(0, round, &consortium.update_with_nan(), "bad_update", "NaN");
+    consortium.assert_refused(0, round, &consortium.update_with_wrong_shape(), "bad_update", "shape");
+    consortium.assert_refused(0, round, b"not a safetensors file", "bad_file", "safetensors");
+    consortium.assert_refused(0, RoundNumber(7), &consortium.update(0, round), "wrong_round", "7");
+    // The same update again is the same commitment; another one is refused before it is signed.
+    let first = consortium.submit(0, round);
+    assert_eq!(consortium.submit(0, round), first);
+    consortium.assert_refused(
+        0,
+        round,
+        &consortium.update(9, round),
+        "already_committed",
+        "already committed",
+    );
+    // The rest comes from a member whose node does not stop it: signed with its key, by hand.
+    let hostile = MemberId::new("hospital-4").unwrap();
+    consortium.equivocate(3, round);
+    for member in 1..3 {
+        consortium.submit(member, round);
+    }
+    let view = consortium.wait_for_end(0, round);
+    let verdict = view.updates.iter().find(|update| update.member == hostile).unwrap();
+    let verdict = verdict.verdict.as_ref().unwrap();
+    assert_eq!(format!("{:?}", verdict.reason), "Equivocation");
+    consortium.assert_entry_kind("equivocation_proved");
+    consortium.play_round(RoundNumber(2), &[]);
+    consortium.wait_same_tip();
+    assert!(consortium.height(0) > Height(0));
+    let _ = PATIENCE;
+    consortium.stop_and_audit();
+}

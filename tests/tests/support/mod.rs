@@ -1,0 +1,410 @@
+//! A consortium of processes, and the hands to break it with.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use fedledger_contract::canonical::{FloatBits, NamedTensor, Schema};
+use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, Nonce, RoundNumber, TaskId};
+use fedledger_ledger::task::{TaskSpec, TensorSpec};
+use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
+use fedledger_node::api::types::{
+    EntriesPage, MemberView, NodeStatus, RoundView, SubmittedUpdate, TaskView,
+};
+use fedledger_node::audit::{audit, DataDir, Depth};
+use fedledger_node::client::Client;
+use fedledger_node::config::{Config, Home};
+use fedledger_node::devnet::{Devnet, Plan, PlannedTask, Running};
+use fedledger_node::files::to_safetensors;
+use fedledger_node::keys::NodeKeys;
+
+/// How long anything may take before a test fails. Not a measure of speed.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+const LOOK_AGAIN: Duration = Duration::from_millis(30);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fedledger-under-test");
+
+pub struct Consortium {
+    devnet: Devnet,
+    nodes: Vec<Option<Running>>,
+    clients: RefCell<Vec<Client>>,
+    task: TaskId,
+    schema: Schema,
+    // Last, so that the processes are gone before their folder is.
+    folder: tempfile::TempDir,
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "gave up waiting for {what}");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn task_spec(n: usize, rounds: u64) -> TaskSpec {
+    let tensors = vec![
+        TensorSpec { name: "bias".into(), shape: vec![1], scale_bits: 18 },
+        TensorSpec { name: "weight".into(), shape: vec![4, 3], scale_bits: 18 },
+    ];
+    let id = TaskId::new("probe").unwrap();
+    let none = Digest([0; 32]);
+    fedledger_sim::defaults::task(id, "a probe", n, tensors, none, rounds)
+}
+
+impl Consortium {
+    pub fn start(n: usize, rounds: u64) -> Self {
+        Self::start_with_dial_only(n, rounds, &[])
+    }
+
+    pub fn start_with_dial_only(n: usize, rounds: u64, dial_only: &[usize]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = task_spec(n, rounds);
+        let schema = Schema::of(&spec).unwrap();
+        let mut plan = Plan::of_hospitals(ChainId::new("probe-1").unwrap(), n).unwrap();
+        plan.dial_only = dial_only.to_vec();
+        let task = spec.id.clone();
+        plan.tasks = vec![PlannedTask { spec, initial_model: schema.zero_model() }];
+        let devnet = Devnet::create(&folder.path().join("net"), &plan).unwrap();
+        let nodes = devnet
+            .nodes
+            .iter()
+            .map(|node| Some(Running::launch(Path::new(PROGRAM), &node.home).unwrap()))
+            .collect();
+        let clients = RefCell::new(Vec::new());
+        let mut consortium = Self { devnet, nodes, clients, task, schema, folder };
+        for member in 0..n {
+            consortium.nodes[member].as_mut().unwrap().wait_ready(PATIENCE).unwrap();
+            let client = consortium.connect(member);
+            consortium.clients.borrow_mut().push(client);
+        }
+        consortium
+    }
+
+    fn home(&self, member: usize) -> Home {
+        Home::new(&self.devnet.nodes[member].home)
+    }
+
+    fn data(&self, member: usize) -> PathBuf {
+        let home = self.home(member);
+        home.data_dir(&Config::load(&home.config_file(), []).unwrap())
+    }
+
+    fn connect(&self, member: usize) -> Client {
+        let home = self.home(member);
+        let config = Config::load(&home.config_file(), []).unwrap();
+        let address = self.nodes[member].as_ref().unwrap().http.parse().unwrap();
+        Client::of_address(address, Some(home.token_file(&config)))
+    }
+
+    fn client(&self, member: usize) -> std::cell::Ref<'_, Client> {
+        std::cell::Ref::map(self.clients.borrow(), |clients| &clients[member])
+    }
+
+    // Breaking and mending.
+
+    pub fn kill(&mut self, member: usize) {
+        self.nodes[member].take().expect("it runs").kill().unwrap();
+    }
+
+    pub fn stop(&mut self, member: usize) {
+        self.nodes[member].take().expect("it runs").stop(PATIENCE).unwrap();
+    }
+
+    pub fn restart(&mut self, member: usize) {
+        assert!(self.nodes[member].is_none());
+        let home = &self.devnet.nodes[member].home;
+        self.nodes[member] = Some(Running::start(Path::new(PROGRAM), home, PATIENCE).unwrap());
+        let client = self.connect(member);
+        self.clients.borrow_mut()[member] = client;
+    }
+
+    pub fn wipe_data(&self, member: usize) {
+        fs::remove_dir_all(self.data(member)).unwrap();
+    }
+
+    pub fn backup_data(&self, member: usize) {
+        copy_folder(&self.data(member), &self.folder.path().join("backup"));
+    }
+
+    pub fn restore_data(&self, member: usize) {
+        self.wipe_data(member);
+        copy_folder(&self.folder.path().join("backup"), &self.data(member));
+    }
+
+    // Updates.
+
+    fn tensors(&self, seed: usize, round: RoundNumber) -> Vec<NamedTensor> {
+        let tensors = self.schema.tensors().iter();
+        tensors
+            .map(|spec| {
+                let elements = spec.elements().unwrap();
+                let values = (0..elements)
+                    .map(|k| {
+                        let step = (seed as u64 * 7 + k * 3 + round.0 * 5) % 11;
+                        (0.01 + step as f32 * 0.001).to_bits()
+                    })
+                    .collect();
+                NamedTensor {
+                    name: spec.name.clone(),
+                    shape: spec.shape.clone(),
+                    values: FloatBits::F32(values),
+                }
+            })
+            .collect()
+    }
+
+    pub fn update(&self, seed: usize, round: RoundNumber) -> Vec<u8> {
+        to_safetensors(&self.tensors(seed, round))
+    }
+
+    pub fn update_with_nan(&self) -> Vec<u8> {
+        let mut tensors = self.tensors(0, RoundNumber(1));
+        if let FloatBits::F32(bits) = &mut tensors[1].values {
+            bits[5] = f32::NAN.to_bits();
+        }
+        to_safetensors(&tensors)
+    }
+
+    pub fn update_with_wrong_shape(&self) -> Vec<u8> {
+        let mut tensors = self.tensors(0, RoundNumber(1));
+        tensors[1].shape = vec![3, 4];
+        to_safetensors(&tensors)
+    }
+
+    fn post_update(
+        &self,
+        member: usize,
+        round: RoundNumber,
+        body: &[u8],
+    ) -> Result<SubmittedUpdate, fedledger_node::client::ClientError> {
+        let path = format!("/v1/tasks/{}/rounds/{round}/update?num_examples=10", self.task);
+        let length = body.len() as u64;
+        self.client(member).post_bytes(&path, "application/vnd.safetensors", body, length)
+    }
+
+    /// Waits until the member's node has opened the round, and hands in its update.
+    pub fn submit(&self, member: usize, round: RoundNumber) -> SubmittedUpdate {
+        self.wait_for_round(member, round);
+        let body = self.update(member, round);
+        self.post_update(member, round, &body).unwrap_or_else(|error| {
+            panic!("member {member} hands in its update for round {round}: {error}")
+        })
+    }
+
+    pub fn assert_refused(
+        &self,
+        member: usize,
+        round: RoundNumber,
+        body: &[u8],
+        code: &str,
+        word: &str,
+    ) {
+        let error = self.post_update(member, round, body).expect_err("it has to be refused");
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(code), "expected code {code}: {text}");
+        assert!(text.contains(word), "expected the word {word}: {text}");
+    }
+
+    /// Signs two different commitments with a member's key and hands both to another node.
+    pub fn equivocate(&self, member: usize, round: RoundNumber) {
+        let keys = NodeKeys::load(self.home(member).path()).unwrap();
+        let id = self.devnet.nodes[member].member.clone();
+        let base = self.task_view(0).model;
+        for seed in [40, 41] {
+            let values = self.schema.quantise(&self.tensors(seed, round)).unwrap();
+            let bytes = self.schema.encode(&values).unwrap();
+            let action = Action::CommitUpdate {
+                task: self.task.clone(),
+                round,
+                base_model: base,
+                update: Digest::of(&bytes),
+                num_examples: 10,
+                byte_length: bytes.len() as u64,
+                claims: None,
+                attestation: None,
+            };
+            self.send_signed(0, &id, &keys.member, action);
+        }
+    }
+
+    fn send_signed(&self, through: usize, member: &MemberId, key: &SigningKey, action: Action) {
+        let used = self.transactions_of(through, member);
+        let body = TransactionBody {
+            chain_id: self.devnet.chain_id.clone(),
+            member: member.clone(),
+            nonce: Nonce(used + 1),
+            action,
+        };
+        let bytes = Transaction::sign(body, key).to_bytes();
+        let _: serde_json::Value = self
+            .client(through)
+            .post_bytes(
+                "/v1/transactions",
+                "application/cbor",
+                bytes.as_slice(),
+                bytes.len() as u64,
+            )
+            .unwrap();
+        until("the transaction to be in a block", || {
+            (self.transactions_of(through, member) > used).then_some(())
+        });
+    }
+
+    // Watching.
+
+    fn transactions_of(&self, through: usize, member: &MemberId) -> u64 {
+        let members: Vec<MemberView> = self.client(through).get("/v1/members").unwrap();
+        members.iter().find(|one| one.member.id == *member).unwrap().transactions
+    }
+
+    fn task_view(&self, member: usize) -> TaskView {
+        self.client(member).get(&format!("/v1/tasks/{}", self.task)).unwrap()
+    }
+
+    fn status(&self, member: usize) -> NodeStatus {
+        self.client(member).get("/v1/status").unwrap()
+    }
+
+    pub fn height(&self, member: usize) -> Height {
+        self.status(member).height
+    }
+
+    fn wait_for_round(&self, member: usize, round: RoundNumber) {
+        until(&format!("round {round} to open at member {member}"), || {
+            (self.task_view(member).round >= round).then_some(())
+        });
+    }
+
+    pub fn wait_for_end(&self, member: usize, round: RoundNumber) -> RoundView {
+        until(&format!("round {round} to end"), || {
+            let path = format!("/v1/tasks/{}/rounds/{round}", self.task);
+            let view: RoundView = self.client(member).get(&path).ok()?;
+            (view.phase == "ended").then_some(view)
+        })
+    }
+
+    /// Everybody but `absent` submits; returns when the round is over.
+    pub fn play_round(&mut self, round: RoundNumber, absent: &[usize]) -> RoundView {
+        let present: Vec<usize> =
+            (0..self.nodes.len()).filter(|member| !absent.contains(member)).collect();
+        for &member in &present {
+            self.submit(member, round);
+        }
+        self.wait_for_end(present[0], round)
+    }
+
+    pub fn wait_for_height_above(&self, member: usize, height: Height) {
+        until("a new block", || (self.height(member) > height).then_some(()));
+    }
+
+    pub fn assert_no_height_above(&self, member: usize, height: Height, for_: Duration) {
+        let end = Instant::now() + for_;
+        while Instant::now() < end {
+            assert_eq!(self.height(member), height, "a block was decided without a quorum");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    pub fn assert_pending(&self, member: usize, submitted: &SubmittedUpdate) {
+        let path = format!("/v1/transactions/{}", submitted.transaction);
+        let status: serde_json::Value = self.client(member).get(&path).unwrap();
+        assert_eq!(status["status"], "pending", "{status}");
+    }
+
+    pub fn assert_task_status(&self, expected: &str) {
+        assert_eq!(self.task_view(0).status, expected);
+    }
+
+    pub fn assert_submitted_by_all(&self, round: RoundNumber) {
+        let view = self.wait_for_end(0, round);
+        let revealed = view.updates.iter().filter(|update| update.revealed).count();
+        assert_eq!(revealed, self.nodes.len(), "{view:?}");
+    }
+
+    fn all_entries(&self) -> Vec<serde_json::Value> {
+        let mut entries = Vec::new();
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let page: EntriesPage =
+                self.client(0).get(&format!("/v1/entries?from={start}&limit=100")).unwrap();
+            entries.extend(page.entries.iter().map(|one| serde_json::to_value(one).unwrap()));
+            from = page.next;
+        }
+        entries
+    }
+
+    pub fn assert_entry_kind(&self, kind: &str) {
+        let found = self.all_entries().iter().any(|one| one["entry"]["body"]["kind"] == kind);
+        assert!(found, "the log has no {kind}");
+    }
+
+    /// No node has seen another sign two different things for one step.
+    pub fn assert_no_evidence(&self) {
+        for node in &self.devnet.nodes {
+            let log = fs::read_to_string(node.home.join("node.log")).unwrap();
+            assert!(!log.contains("equivocation"), "{} saw an equivocation:\n{log}", node.member);
+        }
+    }
+
+    /// Waits until every running node is at the same height, and compares what they have there.
+    pub fn wait_same_tip(&self) {
+        let running: Vec<usize> =
+            (0..self.nodes.len()).filter(|member| self.nodes[*member].is_some()).collect();
+        until("all nodes to be at the same block", || {
+            let tips: Vec<_> = running
+                .iter()
+                .map(|member| self.status(*member))
+                .map(|status| (status.height, status.block_id, status.state_root, status.log_root))
+                .collect();
+            let highest = tips.iter().max_by_key(|tip| tip.0)?;
+            for tip in tips.iter().filter(|tip| tip.0 == highest.0) {
+                assert_eq!(tip, highest, "two nodes disagree on block {}", highest.0);
+            }
+            tips.iter().all(|tip| tip == highest).then_some(())
+        });
+    }
+
+    /// Stops everything, and verifies every node's ledger from genesis with all decisions
+    /// recomputed; all of them have to be prefixes of one chain.
+    pub fn stop_and_audit(mut self) {
+        for node in self.nodes.iter_mut().filter_map(Option::take) {
+            node.stop(PATIENCE).unwrap();
+        }
+        let mut ids: Vec<Vec<Digest>> = Vec::new();
+        for member in 0..self.devnet.nodes.len() {
+            let genesis = self.home(member).genesis().unwrap();
+            let source = DataDir::open(&self.data(member), &genesis).unwrap();
+            let report = audit(&source, Some(genesis.digest()), Depth::Replay, |_| {})
+                .unwrap_or_else(|error| panic!("the ledger of member {member}: {error}"));
+            assert!(report.decisions > 0, "nothing was decided");
+            ids.push((1..=report.height.0).map(|height| block_id(&source, Height(height))).collect());
+        }
+        let longest = ids.iter().max_by_key(|chain| chain.len()).unwrap();
+        for chain in &ids {
+            assert_eq!(chain[..], longest[..chain.len()], "two nodes have different chains");
+        }
+    }
+}
+
+fn block_id(source: &DataDir, height: Height) -> Digest {
+    use fedledger_node::audit::LedgerSource as _;
+    source.block(height).unwrap().0.hash()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
