@@ -31,7 +31,9 @@ pub use self::mempool::{MempoolError, MEMBER_TRANSACTIONS_MAX};
 use self::availability::Availability;
 use self::execute::Execution;
 use self::mempool::Mempool;
-use crate::application::{Application, DecidedBlock, Fatal, Judgement, ProposedBlock, Tip};
+use crate::application::{
+    Application, DecidedBlock, Equivocation, Fatal, Judgement, ProposedBlock, Tip,
+};
 
 /// How far a block's time may be ahead of a validator's own clock. A proposer that drags deadlines
 /// forward is refused beyond this; honest hospital clocks (NTP) differ by far less.
@@ -271,6 +273,17 @@ impl Application for Chain {
             .into_iter()
             .map(|(round, id, bytes)| (round, ProposedBlock { id, bytes: bytes.into() }))
             .collect())
+    }
+
+    fn evidence(&self, seen: Vec<Equivocation>) {
+        for one in seen {
+            tracing::error!(
+                validator = %one.validator,
+                height = %one.height,
+                consensus_round = one.consensus_round,
+                "equivocation: a validator signed two different messages for one step"
+            );
+        }
     }
 
     async fn wanted(&self) {

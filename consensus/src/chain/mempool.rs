@@ -142,13 +142,6 @@ impl Mempool {
         }
         self.members.retain(|_, queue| !queue.is_empty());
     }
-
-    /// Drops one transaction that turned out not to fit the ledger, and what follows it.
-    pub fn remove_from(&mut self, member: &MemberId, nonce: Nonce) {
-        if let Some(queue) = self.members.get_mut(member) {
-            let _dropped = queue.split_off(&nonce);
-        }
-    }
 }
 
 #[cfg(test)]
