@@ -51,7 +51,8 @@ pub struct Cli {
     command: Command,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 ok, 1 verification failed, 2 bad input, 3 no node answers, \
+const AFTER_HELP: &str =
+    "Exit codes: 0 ok, 1 verification failed, 2 bad input, 3 no node answers, \
     4 refused, 5 incomplete, 6 timed out, 70 internal. See `fedledger exit-codes`.";
 
 #[derive(Debug, Subcommand)]
@@ -105,9 +106,7 @@ pub fn main() -> ExitCode {
 /// Runs the program with arguments, the first being its name, and returns how it ended.
 pub fn run_with(arguments: Vec<OsString>) -> Exit {
     // Before anything is parsed, so that a program that asked for JSON gets its error as JSON.
-    let wants_json = arguments
-        .windows(2)
-        .any(|pair| pair[0] == "--output" && pair[1] == "json")
+    let wants_json = arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
         || arguments.iter().any(|argument| argument == "--output=json");
     let output = if wants_json { OutputFormat::Json } else { OutputFormat::Text };
     let cli = match Cli::try_parse_from(arguments) {
@@ -135,7 +134,11 @@ fn usage(error: &clap::Error, output: OutputFormat) -> Exit {
         let message = text.trim().trim_start_matches("error: ").to_owned();
         output.print_failure(&Failure::usage(message));
     }
-    if asked_for { Exit::Ok } else { Exit::Usage }
+    if asked_for {
+        Exit::Ok
+    } else {
+        Exit::Usage
+    }
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {

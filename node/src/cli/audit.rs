@@ -101,7 +101,8 @@ fn text(report: &AuditReport, depth: Depth, anchored: bool) -> String {
     }
     told += "\nEvery block, certificate and state root verifies from genesis.";
     if !anchored {
-        told += "\nCompare the genesis digest with one that you know from elsewhere, or give it with \
+        told +=
+            "\nCompare the genesis digest with one that you know from elsewhere, or give it with \
                  --genesis-digest.";
     }
     told

@@ -97,12 +97,7 @@ fn report(context: &Context, devnet: &Devnet) -> Result<Exit, Failure> {
             .map(|node| {
                 let http = node.http.as_ref().map_or("-".into(), |it| format!("http://{it}"));
                 let state = if node.is_running() { "running" } else { "stopped" };
-                vec![
-                    node.member.to_string(),
-                    state.into(),
-                    http,
-                    node.home.display().to_string(),
-                ]
+                vec![node.member.to_string(), state.into(), http, node.home.display().to_string()]
             })
             .collect();
         table(&["member", "node", "http", "home"], &rows)

@@ -123,9 +123,7 @@ fn report(context: &Context, genesis: &Genesis, file: &str) -> Result<Exit, Fail
 
 /// A text file that a person wrote.
 pub(super) fn read_input(path: &std::path::Path) -> Result<String, Failure> {
-    let missing = || ConfigError::Io {
-        path: path.into(),
-        source: std::io::ErrorKind::NotFound.into(),
-    };
+    let missing =
+        || ConfigError::Io { path: path.into(), source: std::io::ErrorKind::NotFound.into() };
     Ok(crate::config::read_text(path, 8 << 20)?.ok_or_else(missing)?)
 }

@@ -73,10 +73,8 @@ fn list(context: &Context, task: &TaskId) -> Result<Exit, Failure> {
         }));
     }
     context.output.print(&lines, |lines| {
-        let rows: Vec<Vec<String>> = lines
-            .iter()
-            .map(|line| vec![line.round.to_string(), line.model.to_string()])
-            .collect();
+        let rows: Vec<Vec<String>> =
+            lines.iter().map(|line| vec![line.round.to_string(), line.model.to_string()]).collect();
         table(&["round", "model"], &rows)
     })?;
     Ok(Exit::Ok)
@@ -87,9 +85,8 @@ fn pull(context: &Context, args: &PullArgs) -> Result<Exit, Failure> {
     let digest: Digest = match args.model.parse() {
         Ok(digest) => digest,
         Err(_) => {
-            let task = TaskId::new(args.model.as_str()).map_err(|error| {
-                Failure::usage(format!("neither a digest nor a task: {error}"))
-            })?;
+            let task = TaskId::new(args.model.as_str())
+                .map_err(|error| Failure::usage(format!("neither a digest nor a task: {error}")))?;
             client.get::<TaskView>(&format!("/v1/tasks/{task}"))?.model
         }
     };
@@ -118,6 +115,8 @@ fn import(context: &Context, file: &Path) -> Result<Exit, Failure> {
     let kind = "application/octet-stream";
     let imported: ImportedModel =
         context.client()?.post_bytes("/v1/models", kind, opened, length)?;
-    context.output.print(&imported, |imported| format!("The node keeps model {}.", imported.model))?;
+    context
+        .output
+        .print(&imported, |imported| format!("The node keeps model {}.", imported.model))?;
     Ok(Exit::Ok)
 }

@@ -137,7 +137,8 @@ fn list_text(rounds: &[RoundView]) -> String {
             let entered = view.updates.iter().filter(|update| {
                 update.verdict.as_ref().is_some_and(|verdict| verdict.weight_micro > 0)
             });
-            let entered = if view.result.is_some() { entered.count().to_string() } else { "-".into() };
+            let entered =
+                if view.result.is_some() { entered.count().to_string() } else { "-".into() };
             vec![
                 view.round.to_string(),
                 view.phase.clone(),
@@ -179,9 +180,10 @@ pub(super) fn show_text(view: &RoundView) -> String {
         .iter()
         .map(|update| {
             let verdict = update.verdict.as_ref();
-            let word = verdict.map_or(if update.revealed { "revealed" } else { "committed" }, |it| {
-                verdict_word(it.verdict)
-            });
+            let word = verdict
+                .map_or(if update.revealed { "revealed" } else { "committed" }, |it| {
+                    verdict_word(it.verdict)
+                });
             vec![
                 update.member.to_string(),
                 update.update.short(),

@@ -19,10 +19,8 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     let home = context.home()?;
     let config = home.config()?;
     start_log(&config)?;
-    let options = RunOptions {
-        home: home.path().to_owned(),
-        until_stdin_closes: args.until_stdin_closes,
-    };
+    let options =
+        RunOptions { home: home.path().to_owned(), until_stdin_closes: args.until_stdin_closes };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

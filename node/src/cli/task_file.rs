@@ -125,8 +125,9 @@ pub fn parse(
 }
 
 fn parse_file(path: &Path, text: &str) -> Result<TaskFile, Failure> {
-    toml::from_str(text)
-        .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.to_string().trim())))
+    toml::from_str(text).map_err(|error| {
+        Failure::usage(format!("{}: {}", path.display(), error.to_string().trim()))
+    })
 }
 
 fn finish(
@@ -168,10 +169,7 @@ fn finish(
 }
 
 /// The tensors that are listed, or those of the model; by name.
-fn tensor_specs(
-    file: &TaskFile,
-    model: Option<&[NamedTensor]>,
-) -> Result<Vec<TensorSpec>, String> {
+fn tensor_specs(file: &TaskFile, model: Option<&[NamedTensor]>) -> Result<Vec<TensorSpec>, String> {
     let mut tensors: Vec<TensorSpec> = match (file.tensors.is_empty(), model) {
         (false, _) => file
             .tensors

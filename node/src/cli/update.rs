@@ -77,8 +77,12 @@ fn submit(context: &Context, args: &SubmitArgs) -> Result<Exit, Failure> {
     let file = std::fs::File::open(&args.file).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let bar = context.output.progress(length, "uploading", Unit::Bytes);
-    let submitted: SubmittedUpdate =
-        client.post_bytes(&submit_path(args), format.content_type(), bar.wrap_read(file), length)?;
+    let submitted: SubmittedUpdate = client.post_bytes(
+        &submit_path(args),
+        format.content_type(),
+        bar.wrap_read(file),
+        length,
+    )?;
     bar.finish_and_clear();
     context.output.print(&submitted, |submitted| {
         fields(&[
@@ -119,10 +123,11 @@ fn show(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     };
     let round = args.round.map_or_else(|| super::round::present(&client, &args.task), Ok)?;
     let view: RoundView = client.get(&format!("/v1/tasks/{}/rounds/{round}", args.task))?;
-    let update = view.updates.into_iter().find(|update| update.member == member).ok_or_else(|| {
-        let message = format!("`{member}` has no update in round {round} of `{}`", args.task);
-        Failure::new(Exit::Refused, message)
-    })?;
+    let update =
+        view.updates.into_iter().find(|update| update.member == member).ok_or_else(|| {
+            let message = format!("`{member}` has no update in round {round} of `{}`", args.task);
+            Failure::new(Exit::Refused, message)
+        })?;
     context.output.print(&update, show_text)?;
     Ok(Exit::Ok)
 }

@@ -19,7 +19,8 @@ pub(super) fn tensors_for(input: &Input, scale_bits: Option<i8>) -> Vec<TensorSp
         tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect()
     };
     let layouts: Vec<_> = input.updates.iter().map(|update| layout(&update.tensors)).collect();
-    let count = |wanted: &Vec<(String, Vec<u64>)>| layouts.iter().filter(|it| *it == wanted).count();
+    let count =
+        |wanted: &Vec<(String, Vec<u64>)>| layouts.iter().filter(|it| *it == wanted).count();
     // The last of equal maxima is taken by `max_by_key`: reversed, that is the first update's.
     let common = layouts.iter().rev().max_by_key(|layout| count(layout));
     let common = common.cloned().unwrap_or_default();

@@ -74,8 +74,7 @@ fn rows_of(matrix: Matrix) -> Vec<Update> {
                 FloatBits::F32(bits) => FloatBits::F32(bits[row_bits(row)].to_vec()),
                 FloatBits::F64(bits) => FloatBits::F64(bits[row_bits(row)].to_vec()),
             };
-            let tensor =
-                NamedTensor { name: "update".into(), shape: vec![columns as u64], values };
+            let tensor = NamedTensor { name: "update".into(), shape: vec![columns as u64], values };
             Update { label: format!("row {row:width$}"), tensors: vec![tensor] }
         })
         .collect()
