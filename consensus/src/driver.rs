@@ -123,6 +123,9 @@ impl Driver {
         for (_, block) in application.undecided(tip.height.next())? {
             proposals.hold_kept(tip.height.next(), block);
         }
+        let mut signals = hub.signals();
+        // What was said before anybody followed counts too.
+        signals.mark_changed();
         let mut follow_check = interval(FOLLOW_CHECK);
         follow_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -130,7 +133,7 @@ impl Driver {
             desk: Desk::start(application.clone(), own.as_ref().map(|own| own.seal.clone())),
             verifier: LedgerVerifier::new(config.chain_id.clone()),
             gate: RejoinGate::new(tip.height, last_signed),
-            signals: hub.signals(),
+            signals,
             guard_failures: mpsc::unbounded_channel(),
             read_failures: mpsc::unbounded_channel(),
             round: 0,

@@ -12,8 +12,9 @@ pub(crate) const INCOMING_MAX: usize = 256;
 pub(crate) const SYNC_BATCH: usize = 5;
 /// Sync requests at once.
 pub(crate) const SYNC_PARALLEL: usize = 5;
-/// How long a sync request may take: 10 MiB over a slow line.
-pub(crate) const SYNC_REQUEST_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a sync request may take: 10 MiB over a line of 10 Mbit/s. A peer that cannot answer
+/// says so at once; this is for those that vanish.
+pub(crate) const SYNC_REQUEST_PATIENCE: Duration = Duration::from_secs(10);
 /// How long an actor may take to stop before it is killed.
 pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the log of the run before may stay locked.

@@ -98,7 +98,7 @@ impl Assembler {
         }
         *self.held.entry(from).or_default() += part.bytes.len();
         slot.push(Variant { from, bytes: part.bytes });
-        let block = complete(slots, from, name)?;
+        let block = complete(slots, index, from, name)?;
         self.forget(|other| *other == key);
         Some(block)
     }
@@ -144,17 +144,38 @@ fn is_well_formed(part: &BlockPart) -> bool {
     part.bytes.len() == PART_BYTES.min(size - start)
 }
 
-/// Tries the parts of the peer that sent the last one, then the first content of every part.
-fn complete(slots: &[Vec<Variant>], from: PeerId, name: BlockRef) -> Option<ProposedBlock> {
-    let of_peer: Option<Vec<_>> =
-        slots.iter().map(|slot| slot.iter().find(|variant| variant.from == from)).collect();
-    let first: Option<Vec<_>> = slots.iter().map(|slot| slot.first()).collect();
-    [of_peer, first].into_iter().flatten().find_map(|parts| {
+/// Tries the part that came last with the others: those of the same peer, then anybody's, each time
+/// the earliest contents and the latest. With one content for each part, which is how it is unless
+/// somebody lies, these are all the same.
+fn complete(
+    slots: &[Vec<Variant>],
+    last: usize,
+    from: PeerId,
+    name: BlockRef,
+) -> Option<ProposedBlock> {
+    let newest = slots[last].last()?;
+    let mut tried: Vec<Vec<&Bytes>> = Vec::new();
+    for (same_peer, earliest) in [(true, true), (true, false), (false, true), (false, false)] {
+        let parts: Option<Vec<&Bytes>> = slots
+            .iter()
+            .enumerate()
+            .map(|(index, slot)| {
+                let mut fits = slot.iter().filter(|variant| !same_peer || variant.from == from);
+                let fit = if earliest { fits.next() } else { fits.next_back() };
+                let chosen = if index == last { Some(newest) } else { fit };
+                chosen.map(|variant| &variant.bytes)
+            })
+            .collect();
+        let Some(parts) = parts.filter(|parts| !tried.contains(parts)) else { continue };
         let mut bytes = BytesMut::with_capacity(name.size as usize);
-        parts.iter().for_each(|part| bytes.extend_from_slice(&part.bytes));
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
         let bytes = bytes.freeze();
-        (block_id(&bytes)? == name.id).then_some(ProposedBlock { id: name.id, bytes })
-    })
+        if block_id(&bytes) == Some(name.id) {
+            return Some(ProposedBlock { id: name.id, bytes });
+        }
+        tried.push(parts);
+    }
+    None
 }
 
 #[cfg(test)]

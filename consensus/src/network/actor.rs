@@ -186,5 +186,5 @@ impl Actor for NetActor {
 
 fn respond(hub: &Hub, id: &str, bytes: Option<bytes::Bytes>) {
     let inbound = id.parse().expect("inbound request ids are made from numbers by the pump");
-    hub.command(TransportCommand::SyncRespond { inbound, bytes });
+    hub.respond(inbound, bytes);
 }

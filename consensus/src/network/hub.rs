@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use fedledger_ledger::ids::Height;
 use malachitebft_engine::network::{Multiaddr, NetworkEvent, Subscriber};
 use malachitebft_network::Channel;
@@ -37,6 +38,10 @@ struct State {
     subscribers: Vec<Box<dyn Subscriber<NetworkEvent<Ctx>>>>,
     ready: bool,
     up: BTreeSet<PeerId>,
+    /// What peers said last. A peer's first status may be here before the peer counts as up.
+    claimed: BTreeMap<PeerId, Height>,
+    /// Sync requests that the engine has and has not answered.
+    inbound: BTreeSet<u64>,
 }
 
 /// Shared by the engine's network actor, the pump and the driver.
@@ -109,9 +114,37 @@ impl Hub {
         state.subscribers.push(subscriber);
     }
 
-    /// The engine is stopped: nobody listens any more.
+    /// The engine is stopped: nobody listens any more. What it has not answered is refused, so that
+    /// those who asked turn to others at once.
     pub(crate) fn unsubscribe_all(&self) {
-        self.state().subscribers.clear();
+        let unanswered = {
+            let mut state = self.state();
+            state.subscribers.clear();
+            std::mem::take(&mut state.inbound)
+        };
+        for inbound in unanswered {
+            self.command(TransportCommand::SyncRespond { inbound, bytes: None });
+        }
+    }
+
+    /// Gives a peer's sync request to the engine, or refuses it while there is none.
+    pub(super) fn give_request(&self, inbound: u64, event: &NetworkEvent<Ctx>) {
+        let mut state = self.state();
+        if state.subscribers.is_empty() {
+            self.command(TransportCommand::SyncRespond { inbound, bytes: None });
+            return;
+        }
+        state.inbound.insert(inbound);
+        for subscriber in &state.subscribers {
+            subscriber.send(event.clone());
+        }
+    }
+
+    /// Answers a sync request, once.
+    pub(super) fn respond(&self, inbound: u64, bytes: Option<Bytes>) {
+        if self.state().inbound.remove(&inbound) {
+            self.command(TransportCommand::SyncRespond { inbound, bytes });
+        }
     }
 
     pub(super) fn emit(&self, event: &NetworkEvent<Ctx>) {
@@ -130,7 +163,14 @@ impl Hub {
     }
 
     pub(super) fn peer_up(&self, peer: PeerId) {
-        if self.state().up.insert(peer) {
+        let (is_new, claimed) = {
+            let mut state = self.state();
+            (state.up.insert(peer), state.claimed.get(&peer).copied())
+        };
+        if let Some(tip) = claimed {
+            self.hear_tip(peer, tip);
+        }
+        if is_new {
             self.emit(&NetworkEvent::PeerConnected(peer));
             // Makes the engine's sync tell the peer where we stand.
             self.emit(&NetworkEvent::PeerSubscribed(peer, Channel::Sync));
@@ -139,14 +179,24 @@ impl Hub {
     }
 
     pub(super) fn peer_down(&self, peer: PeerId) {
-        if self.state().up.remove(&peer) {
+        let was_up = {
+            let mut state = self.state();
+            state.claimed.remove(&peer);
+            state.up.remove(&peer)
+        };
+        if was_up {
             self.emit(&NetworkEvent::PeerDisconnected(peer));
         }
         self.signals.send_if_modified(|signals| signals.tips.remove(&peer).is_some());
     }
 
     pub(super) fn hear_tip(&self, peer: PeerId, tip: Height) {
-        if self.state().up.contains(&peer) {
+        let is_up = {
+            let mut state = self.state();
+            state.claimed.insert(peer, tip);
+            state.up.contains(&peer)
+        };
+        if is_up {
             self.signals.send_if_modified(|s| s.tips.insert(peer, tip) != Some(tip));
         }
     }

@@ -80,7 +80,10 @@ fn on_frame(hub: &Hub, from: PeerId, frame: Frame) -> Option<Incoming> {
             hub.emit(&NetworkEvent::Proposal(from, proposal.clone()));
             return Some(Incoming::Proposal(proposal));
         }
-        Frame::Polka(polka) => hub.emit(&NetworkEvent::PolkaCertificate(from, polka)),
+        Frame::Polka(polka) => {
+            hub.hear_activity(polka.height.into());
+            hub.emit(&NetworkEvent::PolkaCertificate(from, polka));
+        }
         Frame::Round(certificate) => {
             hub.hear_activity(certificate.height.into());
             hub.emit(&NetworkEvent::RoundCertificate(from, certificate));
@@ -111,7 +114,7 @@ fn on_event(hub: &Hub, event: TransportEvent) {
             match request {
                 Ok(request) => {
                     let id = InboundRequestId::new(inbound);
-                    hub.emit(&NetworkEvent::SyncRequest(id, from, request));
+                    hub.give_request(inbound, &NetworkEvent::SyncRequest(id, from, request));
                 }
                 Err(error) => {
                     tracing::debug!(%from, %error, "a sync request was dropped");

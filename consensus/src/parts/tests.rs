@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -8,7 +10,8 @@ const NEXT: Height = Height(5);
 
 /// A block in three parts.
 fn long_block() -> ProposedBlock {
-    let block = block_of(NEXT, 1_500);
+    static BLOCK: OnceLock<ProposedBlock> = OnceLock::new();
+    let block = BLOCK.get_or_init(|| block_of(NEXT, 1_800)).clone();
     assert_eq!(part_count(block_ref(&block).size), 3, "{} bytes", block.bytes.len());
     block
 }
@@ -55,6 +58,19 @@ fn wrong_parts_under_a_right_name_hide_nothing() {
     let made: Vec<_> =
         parts.into_iter().filter_map(|part| assembler.add(TIP, peer(2), part)).collect();
     assert_eq!(made, [block]);
+}
+
+#[test]
+fn a_lie_relayed_by_the_same_peer_hides_nothing() {
+    let (block, mut assembler) = (long_block(), Assembler::default());
+    let parts = split(NEXT, &block);
+    let mut bytes = parts[1].bytes.to_vec();
+    bytes[7] ^= 1;
+    let bent = BlockPart { bytes: bytes.into(), ..parts[1].clone() };
+    for part in [bent, parts[0].clone(), parts[2].clone()] {
+        assert_eq!(assembler.add(TIP, peer(1), part), None);
+    }
+    assert_eq!(assembler.add(TIP, peer(1), parts[1].clone()), Some(block));
 }
 
 #[test]

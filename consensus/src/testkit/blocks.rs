@@ -19,11 +19,11 @@ pub fn block_of(height: Height, transactions: u64) -> ProposedBlock {
     let key = SigningKey::from_bytes(&[9; 32]);
     let transaction = |nonce| {
         let action = Action::RevealUpdate {
-            task: TaskId::new("task").expect("a task id"),
+            task: TaskId::new("a-task-whose-name-is-rather-long").expect("a task id"),
             round: RoundNumber(1),
             update: Digest::of(b"update"),
         };
-        let member = MemberId::new("member").expect("a member id");
+        let member = MemberId::new("a-member-whose-name-is-long-too").expect("a member id");
         let body =
             TransactionBody { chain_id: chain_id.clone(), member, nonce: Nonce(nonce), action };
         Transaction::sign(body, &key)

@@ -37,6 +37,9 @@ pub(super) fn chain_id() -> ChainId {
 
 impl Consortium {
     pub(super) fn new(n: u8, observers: u8) -> Self {
+        // RUST_LOG=info shows what the engines do.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let keys = keys(n);
         let validators = validators(&keys);
         let key_of = |i: u8| keys.get(i as usize).cloned();
@@ -85,8 +88,8 @@ impl Consortium {
     }
 
     pub(super) async fn stop(&mut self, i: usize) {
-        self.network.leave(i as u8);
         self.members[i].engine.take().expect("it runs").shutdown().await.unwrap();
+        self.network.leave(i as u8);
     }
 
     /// Asks everybody for blocks up to `height`.
