@@ -5,7 +5,6 @@
 mod hospital;
 mod outsider;
 mod screen;
-pub mod words;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

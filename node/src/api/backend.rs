@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::ids::{Digest, Height, MemberId};
 use fedledger_ledger::store::{BlobStore, LedgerStore};
-use fedledger_ledger::transaction::Action;
+use fedledger_ledger::transaction::{Action, Transaction};
 use tokio::sync::watch;
 
 use super::types::{NodeStatus, SubmitError, SubmitUpdate, SubmittedUpdate, TransactionStatus};
@@ -47,6 +47,13 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// See [`SubmitError`].
     async fn submit_action(&self, action: Action) -> Result<Digest, SubmitError>;
+
+    /// Offers proposers a transaction that was signed elsewhere, such as on a machine that has the
+    /// member key and no network. Returns its digest.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    async fn submit_signed(&self, transaction: Transaction) -> Result<Digest, SubmitError>;
 
     /// Makes an update canonical, keeps it, and commits to its digest.
     ///

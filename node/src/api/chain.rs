@@ -2,16 +2,20 @@
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::Json;
+use bytes::Bytes;
 use fedledger_ledger::codec::to_canonical;
 use fedledger_ledger::entry::Entry;
 use fedledger_ledger::ids::{Digest, Height};
 use fedledger_ledger::state::STATE_KEY_BYTES_MAX;
+use fedledger_ledger::transaction::Transaction;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::types::{
-    BlockView, EntriesPage, EntryView, ErrorBody, ProvedEntry, StateView, TransactionStatus,
+    BlockView, EntriesPage, EntryView, ErrorBody, ProvedEntry, StateView, SubmitError, Submitted,
+    TransactionStatus,
 };
 use super::{ApiError, ApiState};
 
@@ -35,6 +39,23 @@ pub(super) async fn transaction(
         .at("digest")),
         known => Ok(Json(known)),
     }
+}
+
+/// Offers proposers a transaction that was signed elsewhere: its canonical CBOR, as
+/// `docs/spec/entries.md` has it.
+#[utoipa::path(post, path = "/v1/transactions", tag = "ledger",
+    request_body(content = Vec<u8>, content_type = "application/cbor"),
+    responses((status = 202, body = Submitted), (status = 401, body = ErrorBody),
+        (status = 413, body = ErrorBody), (status = 422, body = ErrorBody)),
+    security(("token" = [])))]
+pub(super) async fn submit(
+    State(state): State<ApiState>,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<Submitted>), ApiError> {
+    let transaction = Transaction::from_bytes(&bytes)
+        .map_err(|error| SubmitError::NotTaken { reason: error.to_string() })?;
+    let transaction = state.backend.submit_signed(transaction).await?;
+    Ok((StatusCode::ACCEPTED, Json(Submitted { transaction, change: None })))
 }
 
 /// Which entries are wanted.

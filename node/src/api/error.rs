@@ -69,6 +69,7 @@ impl From<SubmitError> for ApiError {
             SubmitError::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_long"),
             SubmitError::NotReady { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
             SubmitError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            SubmitError::NotTaken { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "not_taken"),
             SubmitError::Storage { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "storage"),
         };
         let answer = Self::new(status, code, message);

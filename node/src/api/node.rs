@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::ids::{Digest, Height, MemberId};
 use fedledger_ledger::store::{BlobStore, LedgerStore};
-use fedledger_ledger::transaction::Action;
+use fedledger_ledger::transaction::{Action, Transaction};
 use tokio::sync::watch;
 
 use super::types::{NodeStatus, SubmitError, SubmitUpdate, SubmittedUpdate, TransactionStatus};
@@ -42,6 +42,9 @@ impl Backend for Node {
     }
     async fn submit_action(&self, action: Action) -> Result<Digest, SubmitError> {
         self.submit_action(action).await
+    }
+    async fn submit_signed(&self, transaction: Transaction) -> Result<Digest, SubmitError> {
+        self.submit_signed(transaction).await
     }
     async fn submit_update(&self, update: SubmitUpdate) -> Result<SubmittedUpdate, SubmitError> {
         self.submit_update(update).await

@@ -212,6 +212,12 @@ pub enum SubmitError {
         /// Number waiting.
         pending: usize,
     },
+    /// A transaction that was signed elsewhere cannot stand in any block, or there is no room for it.
+    #[error("the transaction is not taken: {reason}")]
+    NotTaken {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The node could not make the submission durable. It stops after such an error.
     #[error("the node could not write to its data directory: {reason}")]
     Storage {

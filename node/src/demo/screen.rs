@@ -11,10 +11,10 @@ use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::metrics::Metrics;
 use fedledger_sim::scenario::Scenario;
 
-use super::words;
 use super::Summary;
 use crate::api::types::{RoundView, TrustView};
 use crate::audit::AuditReport;
+use crate::cli::words::{failure_words, reason_words, standing_word, verdict_word};
 use crate::devnet::Running;
 
 /// Prints; knows who is hostile, which the ledger does not.
@@ -90,7 +90,7 @@ impl Screen {
             let trust = trust.get(member).map_or_else(String::new, |trust| {
                 let standing = match trust.standing {
                     Standing::Active => String::new(),
-                    other => format!(", {}", words::standing(other)),
+                    other => format!(", {}", standing_word(other)),
                 };
                 format!("trust {:.2}{standing}", f64::from(trust.trust_micro) / 1e6)
             });
@@ -102,13 +102,13 @@ impl Screen {
             println!(
                 "{}  {:13} {:4.1} % of the model  {trust:22} {strike}{}",
                 self.name(member),
-                words::verdict(verdict.verdict),
+                verdict_word(verdict.verdict),
                 f64::from(verdict.weight_micro) / 1e4,
-                words::reason(verdict)
+                reason_words(verdict)
             );
         }
         if let Some(OutcomeResult::Failed { failure }) = &view.result {
-            println!("  the round led to no model: {failure:?}");
+            println!("  the round led to no model: {}", failure_words(*failure));
         }
         println!(
             "  model: accuracy {}, recall {}    plain averaging of the same updates: {}, {}",

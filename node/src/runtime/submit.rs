@@ -64,6 +64,21 @@ impl Node {
         Ok(digest)
     }
 
+    /// Takes a transaction that was signed elsewhere into the mempool and hands it on.
+    ///
+    /// # Errors
+    /// When it cannot stand in any block or there is no room for it.
+    pub async fn submit_signed(&self, transaction: Transaction) -> Result<Digest, SubmitError> {
+        let (digest, bytes) = (transaction.digest(), transaction.to_bytes());
+        self.chain
+            .submit(transaction)
+            .map_err(|error| SubmitError::NotTaken { reason: error.to_string() })?;
+        if let Err(error) = self.network.publish_transaction(bytes).await {
+            tracing::debug!(%error, "a transaction waits for members to connect");
+        }
+        Ok(digest)
+    }
+
     /// Takes an update from the member's trainer: quantises it, keeps it, holds it back from
     /// everyone, and commits to its digest on the ledger. Handing in the very same update again
     /// gives the same answer and signs nothing.
