@@ -27,10 +27,10 @@ use fedledger_ledger::store::{BlobStore, LedgerStore};
 use fedledger_ledger::transaction::Transaction;
 use tokio::sync::{watch, Notify};
 
-pub use self::mempool::{MempoolError, MEMBER_TRANSACTIONS_MAX};
 use self::availability::Availability;
 use self::execute::Execution;
 use self::mempool::Mempool;
+pub use self::mempool::{MempoolError, MEMBER_TRANSACTIONS_MAX};
 use crate::application::{
     Application, DecidedBlock, Equivocation, Fatal, Judgement, ProposedBlock, Tip,
 };

@@ -210,8 +210,7 @@ mod tests {
         for at in 0..bytes.len() {
             let mut bent = bytes.clone();
             bent[at] ^= 1;
-            let accepted =
-                Transaction::from_bytes(&bent).is_ok_and(|bent| bent.is_signed_by(&key));
+            let accepted = Transaction::from_bytes(&bent).is_ok_and(|bent| bent.is_signed_by(&key));
             assert!(!accepted, "byte {at} can be changed");
         }
     }

@@ -17,8 +17,8 @@ mod home;
 #[cfg(test)]
 mod tests;
 
-pub use home::{read_genesis, Home};
 pub(crate) use home::read_text;
+pub use home::{read_genesis, Home};
 
 /// Longest `node.toml` in bytes.
 const CONFIG_BYTES_MAX: u64 = 64 << 10;

@@ -120,8 +120,7 @@ fn create(
     spec: &TaskSpec,
 ) -> anyhow::Result<Devnet> {
     let schema = Schema::of(spec)?;
-    let initial_model =
-        schema.quantise(&named_bits(&scenario.spec, &scenario.initial_model()))?;
+    let initial_model = schema.quantise(&named_bits(&scenario.spec, &scenario.initial_model()))?;
     let plan = Plan {
         chain_id: ChainId::new("fedledger-demo").expect("a fixed id"),
         members: members.iter().map(|id| (id.clone(), id.to_string())).collect(),

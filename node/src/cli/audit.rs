@@ -1,13 +1,14 @@
 //! `fedledger audit`: verification from genesis, of a folder or of a node that answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fedledger_ledger::ids::Digest;
 
 use super::context::Context;
 use crate::audit::{
-    audit, AuditError, AuditReport, DataDir, Depth, LedgerSource, NodeSource, SourceError,
+    audit, export, AuditError, AuditReport, DataDir, Depth, ExportFile, LedgerSource, NodeSource,
+    SourceError,
 };
 use crate::config::{read_genesis, Home};
 use crate::exit::{Exit, Failure};
@@ -19,13 +20,23 @@ pub(super) enum AuditCommand {
     Verify(AuditArgs),
     /// The same, and compute every verdict and aggregate again from the updates themselves.
     Replay(AuditArgs),
+    /// Write the ledger and the blobs that replaying takes to one file, for an auditor without a
+    /// node.
+    Export {
+        #[command(flatten)]
+        args: AuditArgs,
+        /// Where it goes.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
-    /// Home of a node that does not run [default: ask the node of --node or --home].
-    #[arg(value_name = "DIR")]
-    dir: Option<PathBuf>,
+    /// Home of a node that does not run, or an exported file [default: ask the node of --node or
+    /// --home].
+    #[arg(value_name = "DIR|FILE")]
+    from: Option<PathBuf>,
     /// Genesis document to start from [default: the source's own].
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
@@ -36,15 +47,26 @@ pub(super) struct AuditArgs {
 }
 
 pub(super) fn run(context: &Context, command: &AuditCommand) -> Result<Exit, Failure> {
-    let (args, depth) = match command {
-        AuditCommand::Verify(args) => (args, Depth::Verify),
-        AuditCommand::Replay(args) => (args, Depth::Replay),
-    };
+    match command {
+        AuditCommand::Verify(args) => check(context, args, Depth::Verify),
+        AuditCommand::Replay(args) => check(context, args, Depth::Replay),
+        AuditCommand::Export { args, out } => write_export(context, args, out),
+    }
+}
+
+/// Opens what is to be verified, with the genesis digest that the auditor knows, if any.
+fn open(
+    context: &Context,
+    args: &AuditArgs,
+) -> Result<(Box<dyn LedgerSource>, Option<Digest>), Failure> {
     let known = args.genesis.as_deref().map(read_genesis).transpose()?;
     let expected = known.as_ref().map(fedledger_ledger::genesis::Genesis::digest);
     let expected = expected.or(args.genesis_digest);
-    let source: Box<dyn LedgerSource> = match &args.dir {
+    let source: Box<dyn LedgerSource> = match &args.from {
         None => Box::new(NodeSource::new(context.client()?)),
+        Some(file) if file.is_file() => {
+            Box::new(ExportFile::open(file).map_err(|error| of_source(&error))?)
+        }
         Some(dir) => {
             let home = Home::new(dir);
             let config = home.config()?;
@@ -53,14 +75,37 @@ pub(super) fn run(context: &Context, command: &AuditCommand) -> Result<Exit, Fai
             Box::new(opened.map_err(|error| of_source(&error))?)
         }
     };
+    Ok((source, expected))
+}
+
+fn check(context: &Context, args: &AuditArgs, depth: Depth) -> Result<Exit, Failure> {
+    let (source, expected) = open(context, args)?;
     let height = source.height().map_err(|error| of_source(&error))?;
     let bar = context.output.progress(height.0, "verifying blocks", Unit::Things);
     let report = audit(source.as_ref(), expected, depth, |height| bar.set_position(height.0));
     bar.finish_and_clear();
     let report = report.map_err(|error| of_audit(&error))?;
-    let anchored = expected.is_some();
-    context.output.print(&report, |report| text(report, depth, anchored))?;
+    context.output.print(&report, |report| text(report, depth, expected.is_some()))?;
     Ok(if report.incomplete.is_empty() { Exit::Ok } else { Exit::Incomplete })
+}
+
+fn write_export(context: &Context, args: &AuditArgs, out: &Path) -> Result<Exit, Failure> {
+    let (source, _) = open(context, args)?;
+    let height = source.height().map_err(|error| of_source(&error))?;
+    let bar = context.output.progress(height.0, "exporting blocks", Unit::Things);
+    let written = export(source.as_ref(), out, |height| bar.set_position(height.0));
+    bar.finish_and_clear();
+    let (blocks, blobs) = written.map_err(|error| of_source(&error))?;
+    let document = serde_json::json!({ "file": out, "blocks": blocks, "blobs": blobs });
+    context.output.print(&document, |_| {
+        format!(
+            "{} holds {blocks} blocks and {blobs} blobs. Anybody verifies it with: fedledger audit \
+             replay {}",
+            out.display(),
+            out.display()
+        )
+    })?;
+    Ok(Exit::Ok)
 }
 
 fn of_source(error: &SourceError) -> Failure {

@@ -110,8 +110,7 @@ impl Hospital {
     }
 
     fn canonical(&self, digest: &Digest) -> anyhow::Result<Option<Vec<i32>>> {
-        let Some(bytes) =
-            self.client.get_bytes(&format!("/v1/blobs/{digest}"), BLOB_BYTES_MAX)?
+        let Some(bytes) = self.client.get_bytes(&format!("/v1/blobs/{digest}"), BLOB_BYTES_MAX)?
         else {
             return Ok(None);
         };

@@ -134,7 +134,9 @@ impl Screen {
     }
 
     pub(super) fn exported(&self, member: &MemberId, file: &Path, blocks: u64, blobs: u64) {
-        println!("\nAn outsider gets the ledger of {member} as a file, and believes nothing in it:");
+        println!(
+            "\nAn outsider gets the ledger of {member} as a file, and believes nothing in it:"
+        );
         println!("  {}: {blocks} blocks, {blobs} updates and models", file.display());
     }
 

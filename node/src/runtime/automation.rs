@@ -126,7 +126,8 @@ impl Node {
             if self.holds(&update)? {
                 work.held.push(update);
             } else {
-                let mut from: BTreeSet<MemberId> = self.chain.holders(&update).into_iter().collect();
+                let mut from: BTreeSet<MemberId> =
+                    self.chain.holders(&update).into_iter().collect();
                 from.insert(member);
                 let from = from.into_iter().collect();
                 work.missing.push((update, Some(commitment.byte_length), from));

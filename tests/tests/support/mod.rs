@@ -382,7 +382,9 @@ impl Consortium {
             let report = audit(&source, Some(genesis.digest()), Depth::Replay, |_| {})
                 .unwrap_or_else(|error| panic!("the ledger of member {member}: {error}"));
             assert!(report.decisions > 0, "nothing was decided");
-            ids.push((1..=report.height.0).map(|height| block_id(&source, Height(height))).collect());
+            ids.push(
+                (1..=report.height.0).map(|height| block_id(&source, Height(height))).collect(),
+            );
         }
         let longest = ids.iter().max_by_key(|chain| chain.len()).unwrap();
         for chain in &ids {
