@@ -26,6 +26,7 @@ impl Driver {
         reply: RpcReplyPort<(EngineHeight, HeightParams<Ctx>)>,
     ) {
         actors.announce_next(self.tip.height.next().into());
+        self.hub.set_serving();
         self.waiting = Some(Waiting::Ready(reply));
         // A height in which this key has signed is under way: the engine's log knows the rest.
         let signed = self.own.as_ref().and_then(|own| own.seal.guard.last_height());

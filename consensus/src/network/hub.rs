@@ -40,6 +40,8 @@ struct State {
     up: BTreeSet<PeerId>,
     /// What peers said last. A peer's first status may be here before the peer counts as up.
     claimed: BTreeMap<PeerId, Height>,
+    /// Whether the engine's sync runs and knows where the chain stands.
+    serving: bool,
     /// Sync requests that the engine has and has not answered.
     inbound: BTreeSet<u64>,
 }
@@ -80,8 +82,8 @@ impl Hub {
 
     /// The chain moved on.
     pub(crate) fn set_tip(&self, tip: Height) {
+        // The engine's sync asks for a status itself once it knows of the block.
         self.tip.store(tip.0, Ordering::Relaxed);
-        self.status_due.notify_one();
     }
 
     /// Sends a frame to every connected member. What cannot be encoded is a bug and is logged.
@@ -120,6 +122,7 @@ impl Hub {
         let unanswered = {
             let mut state = self.state();
             state.subscribers.clear();
+            state.serving = false;
             std::mem::take(&mut state.inbound)
         };
         for inbound in unanswered {
@@ -127,10 +130,16 @@ impl Hub {
         }
     }
 
-    /// Gives a peer's sync request to the engine, or refuses it while there is none.
+    /// The engine's sync can serve from now on; those who were refused hear it.
+    pub(crate) fn set_serving(&self) {
+        self.state().serving = true;
+        self.status_due.notify_one();
+    }
+
+    /// Gives a peer's sync request to the engine, or refuses it while it cannot serve.
     pub(super) fn give_request(&self, inbound: u64, event: &NetworkEvent<Ctx>) {
         let mut state = self.state();
-        if state.subscribers.is_empty() {
+        if !state.serving {
             self.command(TransportCommand::SyncRespond { inbound, bytes: None });
             return;
         }
