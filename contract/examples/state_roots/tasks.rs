@@ -1,0 +1,75 @@
+//! The tasks: every rule, with and without norm band, trust, weights by examples and evaluation.
+
+use fedledger_contract::canonical::Schema;
+use fedledger_ledger::ids::TaskId;
+use fedledger_ledger::task::{
+    AggregationRule, EvaluationSpec, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
+};
+
+/// Number of members: the fewest with which Bulyan withstands one.
+pub const MEMBERS: usize = 7;
+/// Rounds of each task.
+pub const ROUNDS: u64 = 8;
+/// Parameters of most tasks: a few of the blocks that threads share, the last one ragged.
+const SMALL: u64 = 3_001;
+/// Parameters of the others: over the 2^16 values that one thread sums at a time.
+const LARGE: u64 = 66_003;
+
+/// All tasks, by id.
+pub fn tasks() -> Vec<TaskSpec> {
+    use AggregationRule as Rule;
+    let centered = Rule::CenteredClipping { iterations: 3, radius_milli: 1_000 };
+    let geometric = Rule::GeometricMedian { iterations: 8 };
+    let examples =
+        |task: TaskSpec| TaskSpec { weighting: Weighting::Examples, norm_band: None, ..task };
+    let evaluated = EvaluationSpec {
+        candidates: vec![
+            Rule::Krum { neighbours: None },
+            centered.clone(),
+            geometric.clone(),
+            Rule::Mean,
+        ],
+        window_ms: 3_000,
+    };
+    vec![
+        TaskSpec { updates_min: 7, ..task("bulyan", Rule::Bulyan, SMALL) },
+        task("centered", centered, SMALL),
+        TaskSpec { evaluation: Some(evaluated), ..task("evaluated", Rule::Median, SMALL) },
+        examples(task("geometric", geometric, LARGE)),
+        task("krum", Rule::Krum { neighbours: None }, SMALL),
+        TaskSpec { trust: None, ..examples(task("mean", Rule::Mean, SMALL)) },
+        task("median", Rule::Median, SMALL),
+        task("multi-krum", Rule::MultiKrum { neighbours: Some(3), selected: Some(4) }, LARGE),
+        task("trimmed", Rule::TrimmedMean, SMALL),
+    ]
+}
+
+fn task(id: &str, rule: AggregationRule, parameters: u64) -> TaskSpec {
+    let tensors = vec![
+        TensorSpec { name: "bias".into(), shape: vec![], scale_bits: 12 },
+        TensorSpec { name: "weight".into(), shape: vec![parameters - 1], scale_bits: 16 },
+    ];
+    let schema = Schema::of_tensors(&tensors).expect("the tensors make a schema");
+    TaskSpec {
+        id: TaskId::new(id).expect("a short slug is an id"),
+        description: "one rule under every kind of bad submission".into(),
+        tensors,
+        initial_model: schema.digest_of(&schema.zero_model()).expect("zeros are in range"),
+        rounds: ROUNDS,
+        rule,
+        byzantine: 1,
+        weighting: Weighting::Uniform,
+        norm_band: Some(NormBand { low_milli: 100, clip_milli: 1_500, high_milli: 5_000 }),
+        trust: Some(TrustPolicy {
+            outlier_milli: 3_000,
+            outlier_cosine_milli: None,
+            strikes_to_quarantine: 2,
+            clean_rounds_to_return: 2,
+        }),
+        evaluation: None,
+        updates_min: 5,
+        commit_window_ms: 1_000,
+        reveal_window_ms: 2_000,
+        decide_window_ms: 4_000,
+    }
+}

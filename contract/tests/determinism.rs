@@ -1,0 +1,141 @@
+//! The same ledger comes to the same bits whatever the number of threads, and to the same
+//! decisions in whatever order its transactions arrive. `scripts/determinism.sh` compares builds.
+#![allow(missing_docs)]
+
+#[path = "../examples/state_roots/acts.rs"]
+mod acts;
+#[path = "../examples/state_roots/consortium.rs"]
+mod consortium;
+#[path = "../examples/state_roots/lcg.rs"]
+mod lcg;
+#[path = "../examples/state_roots/scenario.rs"]
+mod scenario;
+#[path = "../examples/state_roots/tasks.rs"]
+mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
+
+use fedledger_ledger::decision::{OutcomeResult, Reason, Verdict};
+use fedledger_ledger::entry::{EntryBody, Receipt, Rejection};
+use fedledger_ledger::ids::Digest;
+use scenario::{play, replay, Run};
+
+fn with_threads(threads: usize, shuffle: Option<u64>) -> Run {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| play(shuffle))
+}
+
+#[test]
+fn the_number_of_threads_changes_no_root_and_no_decision() {
+    let one = with_threads(1, None);
+    for threads in [2, 3] {
+        let more = with_threads(threads, None);
+        assert_eq!(more.roots, one.roots, "{threads} threads");
+        assert_eq!(more.decided, one.decided, "{threads} threads");
+        assert!(more.chain == one.chain, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_ledger_replays_with_another_number_of_threads() {
+    let run = with_threads(1, None);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let replayed = pool.install(|| replay(&run)).unwrap();
+    assert_eq!(replayed.len(), run.chain.len());
+}
+
+#[test]
+fn the_order_of_arrival_changes_no_decision() {
+    let straight = with_threads(2, None);
+    for seed in 1..=3 {
+        let shuffled = with_threads(2, Some(seed));
+        assert_eq!(shuffled.decided, straight.decided, "seed {seed}");
+        assert_ne!(shuffled.roots, straight.roots, "the seed {seed} shuffles nothing");
+    }
+}
+
+#[test]
+fn a_replay_notices_another_decision() {
+    let mut run = with_threads(2, None);
+    let decided = run.chain.iter().position(|(block, _)| !block.body.decisions.is_empty()).unwrap();
+    let (block, _) = &mut run.chain[decided];
+    let mut outcomes = block.body.decisions.iter_mut();
+    let bent = outcomes.find_map(|decision| match decision {
+        fedledger_ledger::decision::Decision::Outcome {
+            result: OutcomeResult::Aggregated { chosen, .. },
+            ..
+        } => Some(chosen),
+        _ => None,
+    });
+    bent.unwrap().model = Digest::of(b"another model");
+    assert!(replay(&run).is_err());
+}
+
+/// What the ledger above went through, so that it cannot quietly become a ledger of clean rounds.
+#[test]
+fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
+    let run = play(None);
+    let mut aggregated: BTreeMap<String, u32> = BTreeMap::new();
+    let mut rules = BTreeSet::new();
+    let (mut reasons, mut verdicts) = (BTreeSet::new(), BTreeSet::new());
+    let mut rejections: Vec<Rejection> = Vec::new();
+    let mut failed_rounds = 0;
+    for entry in replay(&run).unwrap().into_iter().flat_map(|block| block.entries) {
+        match entry.body {
+            EntryBody::UpdateVerdict { verdict, .. } => {
+                reasons.insert(verdict.reason);
+                verdicts.insert(verdict.verdict);
+            }
+            EntryBody::RoundOutcome { task, result, .. } => match result {
+                OutcomeResult::Aggregated { chosen, .. } => {
+                    *aggregated.entry(task.to_string()).or_default() += 1;
+                    rules.insert(format!("{:?}", discriminant(&chosen.rule)));
+                }
+                OutcomeResult::Failed { .. } => failed_rounds += 1,
+            },
+            EntryBody::Transaction { receipt: Receipt::Refused { rejection }, .. } => {
+                if rejections.iter().all(|one| discriminant(one) != discriminant(&rejection)) {
+                    rejections.push(rejection);
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(aggregated.len(), tasks::tasks().len(), "{aggregated:?}");
+    assert!(aggregated.values().all(|rounds| *rounds >= 4), "{aggregated:?}");
+    assert_eq!(rules.len(), 8, "all eight rules led to a model");
+    let expected = [
+        Reason::Clean,
+        Reason::NotSelected,
+        Reason::Outlier,
+        Reason::NormTooLarge,
+        Reason::NormTooSmall,
+        Reason::NormClipped,
+        Reason::Duplicate,
+        Reason::SchemaMismatch,
+        Reason::NotRevealed,
+        Reason::Equivocation,
+        Reason::MemberQuarantined,
+        Reason::MemberOnProbation,
+        Reason::LengthMismatch,
+    ];
+    let missing: Vec<_> = expected.iter().filter(|one| !reasons.contains(one)).collect();
+    assert!(missing.is_empty(), "no verdict has the reasons {missing:?}");
+    let every =
+        [Verdict::Accept, Verdict::Clip, Verdict::DownWeight, Verdict::Reject, Verdict::Quarantine];
+    assert_eq!(verdicts, BTreeSet::from(every));
+    assert!(failed_rounds > 0);
+    let refused = |expected: Rejection| {
+        rejections.iter().any(|one| discriminant(one) == discriminant(&expected))
+    };
+    let digest = Digest::of(b"");
+    assert!(refused(Rejection::Equivocation { committed: digest }), "{rejections:?}");
+    assert!(refused(Rejection::AlreadyCommitted), "{rejections:?}");
+    assert!(refused(Rejection::WrongLength { expected: 0 }), "{rejections:?}");
+    assert!(refused(Rejection::WrongBaseModel { expected: digest }), "{rejections:?}");
+    assert!(refused(Rejection::NotCommitted), "{rejections:?}");
+    let sets: BTreeSet<_> =
+        run.chain.iter().map(|(block, _)| block.header.validators_hash).collect();
+    assert_eq!(sets.len(), 2, "a validator's key is rotated on the way");
+}
