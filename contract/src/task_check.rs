@@ -72,6 +72,12 @@ pub enum TaskFault {
         /// Its upper limit.
         high_milli: u32,
     },
+    /// No cosine can be compared with this.
+    #[error("outlier_cosine_milli is {found}, expected -1000 to 1000")]
+    OutlierCosine {
+        /// Its value.
+        found: i32,
+    },
     /// A rule is offered twice.
     #[error("a rule is offered twice as a candidate")]
     RepeatedCandidate,
@@ -127,7 +133,11 @@ fn check_trust(policy: &TrustPolicy) -> Result<(), TaskFault> {
     // At or under the median distance itself, half of the members would be outliers every round.
     in_range("outlier_milli", u64::from(policy.outlier_milli), 1001, u64::from(u32::MAX))?;
     in_range("strikes_to_quarantine", u64::from(policy.strikes_to_quarantine), 1, 1_000)?;
-    in_range("clean_rounds_to_return", u64::from(policy.clean_rounds_to_return), 1, 1_000)
+    in_range("clean_rounds_to_return", u64::from(policy.clean_rounds_to_return), 1, 1_000)?;
+    match policy.outlier_cosine_milli {
+        Some(found) if !(-1000..=1000).contains(&found) => Err(TaskFault::OutlierCosine { found }),
+        _ => Ok(()),
+    }
 }
 
 fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {

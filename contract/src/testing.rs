@@ -79,6 +79,7 @@ pub(crate) fn task(byzantine: u32, updates_min: u32) -> TaskSpec {
             outlier_milli: 3_000,
             strikes_to_quarantine: 2,
             clean_rounds_to_return: 2,
+            outlier_cosine_milli: None,
         }),
         evaluation: None,
         updates_min,

@@ -8,7 +8,9 @@ use crate::ids::{Digest, MemberId, RoundNumber, TaskId};
 use crate::task::AggregationRule;
 
 /// What became of one update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[cbor(index_only)]
 pub enum Verdict {
@@ -30,7 +32,9 @@ pub enum Verdict {
 }
 
 /// Why a verdict was given. The numbers beside it say by how much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[cbor(index_only)]
 pub enum Reason {
@@ -40,7 +44,8 @@ pub enum Reason {
     /// The rule left it out: too far from the others.
     #[n(1)]
     NotSelected,
-    /// Its distance to the aggregate is far above the round's median distance.
+    /// Its distance to the aggregate is far above the round's median distance, and it points away
+    /// from the aggregate when the task asks for that too.
     #[n(2)]
     Outlier,
     /// Its norm is over the band's upper limit.
@@ -82,7 +87,9 @@ pub enum Reason {
 }
 
 /// A named number that went into a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[cbor(index_only)]
 pub enum Measure {

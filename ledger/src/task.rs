@@ -122,7 +122,7 @@ pub struct NormBand {
 #[serde(deny_unknown_fields)]
 pub struct TrustPolicy {
     /// An update is an outlier when its distance to the aggregate exceeds this many thousandths of
-    /// the median distance of the round.
+    /// the median distance of the round, and it points as `outlier_cosine_milli` says.
     #[n(0)]
     pub outlier_milli: u32,
     /// Rounds in a row with a strike before a member is quarantined.
@@ -132,6 +132,12 @@ pub struct TrustPolicy {
     /// probation again.
     #[n(2)]
     pub clean_rounds_to_return: u32,
+    /// An update is an outlier only when, besides its distance, the cosine of its angle to the
+    /// aggregate is below this many thousandths, -1000 to 1000. Negative values ask that it point
+    /// against the aggregate, as an honest but odd institution's seldom does for long. When absent,
+    /// distance is enough.
+    #[n(3)]
+    pub outlier_cosine_milli: Option<i32>,
 }
 
 /// The phase in which members score candidate aggregates on their own held-out data.

@@ -174,8 +174,7 @@ pub fn attacks_measured() -> Vec<(&'static str, Attack, Knowledge)> {
     ]
 }
 
-/// The same hospitals with held-out parts drawn by `seed` rather than FLamby's: the defaults were not
-/// chosen on these.
+/// The same hospitals with held-out parts drawn by `seed` rather than FLamby's.
 ///
 /// # Errors
 /// When the files are not those.

@@ -17,7 +17,7 @@ const LOSS_MAX: f64 = 0.02;
 fn heart_folder() -> Option<PathBuf> {
     let folder = reference_data("fed_heart_disease/tidy_flamby");
     if folder.is_none() {
-        println!("skipped: FEDLEDGER_DATA names no folder with fed_heart_disease/tidy_flamby");
+        println!("skipped: no folder of reference data has fed_heart_disease/tidy_flamby");
     }
     folder
 }
@@ -48,7 +48,8 @@ fn heart_federated_is_as_good_as_pooled() {
     }
 }
 
-/// Each attack on each scenario costs at most [`LOSS_MAX`], and no honest member is quarantined.
+/// Each attack on each scenario costs at most [`LOSS_MAX`], no honest member is quarantined, and the
+/// task goes on.
 fn each_attack_is_bounded(scenarios: &[Scenario]) {
     let cases: Vec<_> = attacks_measured()
         .into_iter()
@@ -60,13 +61,14 @@ fn each_attack_is_bounded(scenarios: &[Scenario]) {
         let hostile = &scenario.hostile;
         assert!(found.loss() <= LOSS_MAX, "{name} at {hostile:?}: {found:?}");
         assert_eq!(found.honest_quarantined, 0, "{name} at {hostile:?}: {found:?}");
+        assert_eq!(found.frozen, None, "{name} at {hostile:?}: {found:?}");
     });
 }
 
 #[test]
 fn heart_one_of_four_hostile_costs_little() {
     let Some(folder) = heart_folder() else { return };
-    // FLamby's held-out parts, and others that the defaults were not chosen on.
+    // FLamby's held-out parts, and others drawn at random.
     let fresh = heart_random_split(&folder, 1000);
     let scenarios: Vec<Scenario> = [heart(&folder, 0), heart(&folder, 1), fresh]
         .into_iter()
@@ -123,7 +125,7 @@ fn every_reference_folder_loads() {
         ),
     ] {
         let Some(folder) = reference_data(name) else {
-            println!("skipped: FEDLEDGER_DATA names no folder with {name}");
+            println!("skipped: no folder of reference data has {name}");
             continue;
         };
         let loaded = load_csv_folder(&folder, &options).expect("the reference data");

@@ -60,6 +60,10 @@ fn tasks_that_cannot_work_are_refused_with_the_numbers() {
     check_task(|t| t.trust.as_mut().unwrap().outlier_milli = 1_000, "expected 1001");
     check_task(|t| t.trust.as_mut().unwrap().strikes_to_quarantine = 0, "strikes_to_quarantine");
     check_task(|t| t.trust.as_mut().unwrap().clean_rounds_to_return = 0, "clean_rounds_to_return");
+    for bad in [-1_001, 1_001] {
+        let cosine = |t: &mut TaskSpec| t.trust.as_mut().unwrap().outlier_cosine_milli = Some(bad);
+        check_task(cosine, "expected -1000 to 1000");
+    }
     let band = |low_milli, clip_milli, high_milli| NormBand { low_milli, clip_milli, high_milli };
     for bad in [band(1_000, 1_000, 1_000), band(0, 999, 2_000), band(0, 3_000, 2_999)] {
         check_task(|t| t.norm_band = Some(bad), "low < 1000 <= clip <= high");

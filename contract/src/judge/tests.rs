@@ -8,8 +8,12 @@ use super::*;
 use crate::integer::isqrt_u128;
 use crate::records::TRUST_MICRO_INITIAL;
 
-const POLICY: TrustPolicy =
-    TrustPolicy { outlier_milli: 3_000, strikes_to_quarantine: 2, clean_rounds_to_return: 2 };
+const POLICY: TrustPolicy = TrustPolicy {
+    outlier_milli: 3_000,
+    strikes_to_quarantine: 2,
+    clean_rounds_to_return: 2,
+    outlier_cosine_milli: None,
+};
 const BAND: NormBand = NormBand { low_milli: 50, clip_milli: 1_500, high_milli: 4_000 };
 
 fn terms(byzantine: usize, updates_min: usize) -> Terms {
@@ -190,6 +194,42 @@ fn outliers_are_struck_whether_the_rule_used_them_or_not() {
     let lenient = Terms { trust: None, ..terms(2, 5) };
     let judgement = judge(&AggregationRule::Mean, inputs(lenient, &rows));
     assert_eq!(said(&judgement, 6), (Verdict::Accept, Reason::Clean, false));
+}
+
+#[test]
+fn distance_is_no_strike_where_the_update_must_point_away_too() {
+    // What is said about an update among six around (100, 100), and its cosine in millionths.
+    let judged = |outlier_cosine_milli: Option<i32>, row: [i32; 2]| {
+        let mut rows = around();
+        rows[6] = row.to_vec();
+        let policy = TrustPolicy { outlier_cosine_milli, ..POLICY };
+        let terms = Terms { trust: Some(policy), ..terms(2, 5) };
+        let judgement = judge(&AggregationRule::Median, inputs(terms, &rows));
+        let cosine = measure(&judgement, 6, Measure::CosineMicro).unwrap() as i64 - 1_000_000;
+        let (_, reason, strike) = said(&judgement, 6);
+        assert_eq!(strike, reason == Reason::Outlier);
+        (strike, cosine)
+    };
+    let (aside, against, near) = ([600, 100], [-300, -300], [102, 99]);
+    for (cosine_milli, row, strike) in [
+        (None, aside, true),
+        (Some(1_000), aside, true),
+        (Some(0), aside, false),
+        (None, against, true),
+        (Some(0), against, true),
+        (Some(-990), against, true),
+        // Nothing is below -1.
+        (Some(-1_000), against, false),
+        // What is near is no outlier whichever way it points.
+        (Some(1_000), near, false),
+    ] {
+        assert_eq!(judged(cosine_milli, row).0, strike, "{cosine_milli:?} {row:?}");
+    }
+    // What is recorded is what was compared.
+    let oblique = [-600, 500];
+    let floor_milli = i32::try_from(judged(None, oblique).1.div_euclid(1_000)).unwrap();
+    assert!(!judged(Some(floor_milli), oblique).0);
+    assert!(judged(Some(floor_milli + 1), oblique).0);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use fedledger_ledger::decision::{Measure, Reason, RoundFailure, UpdateVerdict, Verdict};
 use fedledger_ledger::entry::Standing;
-use fedledger_ledger::task::AggregationRule;
+use fedledger_ledger::task::{AggregationRule, TrustPolicy};
 
 use super::admission::{rows_to, Admission, Line, Place};
 use super::measure::{is_over, ratio_milli};
@@ -42,6 +42,8 @@ fn weighs(rule: &AggregationRule) -> bool {
 struct Scores<'a> {
     aggregation: &'a Aggregation,
     distances: Vec<u64>,
+    /// Cosine to the aggregate in millionths, as [`cosine_micro`] rounds it.
+    cosines_micro: Vec<i64>,
     median_distance: u64,
     nearest: Option<Vec<u64>>,
     /// Total weight of the updates that entered, for rules that weigh; else their number.
@@ -92,6 +94,12 @@ fn score<'a>(
     let rows = rows_to(&admission.values, scored);
     let squares = distances_squared_to(rows, &aggregation.values);
     let distances: Vec<u64> = squares.into_iter().map(isqrt_u128).collect();
+    let cosine_to_aggregate = |row: usize| {
+        let values = admission.values.row(row);
+        let values = values.as_slice().expect("the rows of an owned matrix are contiguous");
+        cosine_micro(values, &aggregation.values)
+    };
+    let cosines_micro = (0..scored).map(cosine_to_aggregate).collect();
     let median_distance = median_u64(&distances[..admission.admitted()]).unwrap_or(0);
     let work = (scored as u128).pow(2) * rows.ncols() as u128;
     let nearest = (scored > 1 && work <= NEAREST_WORK_MAX).then(|| {
@@ -109,7 +117,16 @@ fn score<'a>(
     };
     let whole = used().map(|(row, _)| if weighs { weight_of(row) } else { 1 }).sum();
     let selected_score_max = used().filter_map(|(_, used)| used.score).max().unwrap_or(0);
-    Scores { aggregation, distances, median_distance, nearest, whole, weighs, selected_score_max }
+    Scores {
+        aggregation,
+        distances,
+        cosines_micro,
+        median_distance,
+        nearest,
+        whole,
+        weighs,
+        selected_score_max,
+    }
 }
 
 /// A verdict with the measures of admission and nothing else.
@@ -153,10 +170,7 @@ fn of_refused(admission: &Admission, line: &Line) -> UpdateVerdict {
 fn of_line(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVerdict {
     let Some(row) = line.row else { return of_refused(admission, line) };
     let distance = scores.distances[row];
-    let outlier = admission
-        .terms
-        .trust
-        .filter(|policy| is_over(distance, policy.outlier_milli, scores.median_distance.max(1)));
+    let outlier = admission.terms.trust.filter(|policy| is_outlier(row, policy, scores));
     // The admitted rows come first, so those after them have no use.
     let used = scores.aggregation.per_update.get(row);
     let mut verdict = match used {
@@ -174,8 +188,17 @@ fn of_line(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVer
         verdict.threshold = u64::from(policy.outlier_milli);
         verdict.strike = true;
     }
-    add_measures(admission, row, used, scores, &mut verdict);
+    add_measures(row, used, scores, &mut verdict);
     verdict
+}
+
+/// Whether a row is too far from the aggregate, and on the wrong side of it where the task asks for
+/// that too: among few members the rest's median distance is small, and an honest institution with
+/// other patients is far from it in many rounds in a row, but seldom against it.
+fn is_outlier(row: usize, policy: &TrustPolicy, scores: &Scores<'_>) -> bool {
+    let is_away = |cosine_milli: i32| scores.cosines_micro[row] < i64::from(cosine_milli) * 1000;
+    is_over(scores.distances[row], policy.outlier_milli, scores.median_distance.max(1))
+        && policy.outlier_cosine_milli.is_none_or(is_away)
 }
 
 /// The verdict on an update that the rule used, before anything is said about its distance.
@@ -200,15 +223,12 @@ fn entered(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVer
 
 /// Adds what was measured against the aggregate, in the order of the measures.
 fn add_measures(
-    admission: &Admission,
     row: usize,
     used: Option<&UpdateUse>,
     scores: &Scores<'_>,
     verdict: &mut UpdateVerdict,
 ) {
-    let values = admission.values.row(row);
-    let values = values.as_slice().expect("the rows of an owned matrix are contiguous");
-    let cosine = cosine_micro(values, &scores.aggregation.values) + 1_000_000;
+    let cosine = scores.cosines_micro[row] + 1_000_000;
     let measures = &mut verdict.measures;
     measures.push((Measure::Distance, scores.distances[row]));
     measures.push((Measure::MedianDistance, scores.median_distance));

@@ -3,8 +3,12 @@ use crate::records::TRUST_MICRO_INITIAL;
 use RoundMark::{Clean, Neutral};
 use Standing::{Active, Probation, Quarantine};
 
-const POLICY: TrustPolicy =
-    TrustPolicy { outlier_milli: 3_000, strikes_to_quarantine: 2, clean_rounds_to_return: 3 };
+const POLICY: TrustPolicy = TrustPolicy {
+    outlier_milli: 3_000,
+    strikes_to_quarantine: 2,
+    clean_rounds_to_return: 3,
+    outlier_cosine_milli: None,
+};
 const STRIKE: RoundMark = RoundMark::Strike { already_fallen: false };
 
 fn record(trust_micro: u32, standing: Standing, strikes: u32, clean_rounds: u32) -> TrustRecord {

@@ -56,12 +56,16 @@ impl CsvOptions {
 }
 
 /// The folder of a reference data set, such as `fed_heart_disease/tidy_flamby`: under what the
-/// environment variable `FEDLEDGER_DATA` names, else under `data` in the workspace. `None` when it
-/// is not there; reference data are not part of the repository.
+/// environment variable `FEDLEDGER_DATA` names, else under `data` in the workspace, else under
+/// `shared/data` beside it. `None` when it is not there; reference data are not part of the
+/// repository.
 pub fn reference_data(name: &str) -> Option<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data");
-    let root = std::env::var_os("FEDLEDGER_DATA").map_or(workspace, PathBuf::from);
-    Some(root.join(name)).filter(|folder| folder.is_dir())
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let roots = match std::env::var_os("FEDLEDGER_DATA") {
+        Some(named) => vec![PathBuf::from(named)],
+        None => vec![workspace.join("data"), workspace.join("../shared/data")],
+    };
+    roots.into_iter().map(|root| root.join(name)).find(|folder| folder.is_dir())
 }
 
 /// Loads every `.csv` file of `folder` as one institution, by file name.
