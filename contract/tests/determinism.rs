@@ -94,10 +94,10 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
                 }
                 OutcomeResult::Failed { .. } => failed_rounds += 1,
             },
-            EntryBody::Transaction { receipt: Receipt::Refused { rejection }, .. } => {
-                if rejections.iter().all(|one| discriminant(one) != discriminant(&rejection)) {
-                    rejections.push(rejection);
-                }
+            EntryBody::Transaction { receipt: Receipt::Refused { rejection }, .. }
+                if rejections.iter().all(|one| discriminant(one) != discriminant(&rejection)) =>
+            {
+                rejections.push(rejection);
             }
             _ => {}
         }

@@ -81,7 +81,9 @@ impl Consortium {
             document,
             state,
         };
-        (0..members).for_each(|at| consortium.keep_validator_key(signing_key(at, 2)));
+        for at in 0..members {
+            consortium.keep_validator_key(signing_key(at, 2));
+        }
         consortium
     }
 

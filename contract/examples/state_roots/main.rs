@@ -55,7 +55,9 @@ fn main() -> ExitCode {
             eprintln!("the replay does not agree: {error}");
             return ExitCode::FAILURE;
         }
-        run.roots.iter().chain(&run.decided).for_each(|line| println!("{line}"));
+        for line in run.roots.iter().chain(&run.decided) {
+            println!("{line}");
+        }
         ExitCode::SUCCESS
     })
 }

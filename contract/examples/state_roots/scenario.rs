@@ -83,7 +83,9 @@ pub fn play(shuffle: Option<u64>) -> Run {
         let after_ms = if idle { deadline.0 - consortium.time.0 } else { 1 };
         let mut transactions = Vec::with_capacity(acts.len());
         for Act { member, action, blob } in acts {
-            blob.into_iter().for_each(|bytes| shelf.put(bytes));
+            if let Some(bytes) = blob {
+                shelf.put(bytes);
+            }
             transactions.push(consortium.sign(member, action));
         }
         let height = consortium.height.next();
@@ -108,7 +110,9 @@ fn decide_all(consortium: &Consortium, shelf: &mut Shelf) -> Vec<Decision> {
     let made: Vec<_> = waiting.iter().map(|pending| compute(&pending.task)).collect();
     made.into_iter()
         .map(|made| {
-            made.blobs.into_iter().for_each(|(_, bytes)| shelf.put(bytes));
+            for (_, bytes) in made.blobs {
+                shelf.put(bytes);
+            }
             made.decision
         })
         .collect()
@@ -117,7 +121,9 @@ fn decide_all(consortium: &Consortium, shelf: &mut Shelf) -> Vec<Decision> {
 /// One order of arrival: strand after strand, or the strands interleaved at random.
 fn arrange(mut strands: Vec<Strand>, shuffle: Option<Lcg>) -> Vec<Act> {
     let Some(mut lcg) = shuffle else { return strands.into_iter().flatten().collect() };
-    strands.iter_mut().for_each(|strand| strand.reverse());
+    for strand in &mut strands {
+        strand.reverse();
+    }
     let mut acts = Vec::new();
     while !strands.is_empty() {
         let at = lcg.below(strands.len() as u64) as usize;
