@@ -20,12 +20,7 @@ const SCALE_BITS_DEFAULT: i8 = 16;
 /// Length of a phase when the file does not say: an hour.
 const WINDOW_MS_DEFAULT: u64 = 3_600_000;
 /// How trust moves when the file does not say.
-pub const TRUST_DEFAULT: TrustPolicy = TrustPolicy {
-    outlier_milli: 3_000,
-    strikes_to_quarantine: 3,
-    clean_rounds_to_return: 5,
-    outlier_cosine_milli: None,
-};
+pub const TRUST_DEFAULT: TrustPolicy = fedledger_sim::defaults::TRUST;
 
 /// The file's fields. Unknown ones are refused with their line.
 #[derive(Debug, Deserialize)]
