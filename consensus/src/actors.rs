@@ -132,8 +132,11 @@ impl Actors {
 
     /// Stops all actors; none of them runs when this returns.
     pub(crate) async fn stop(self) {
-        self.hub.unsubscribe_all();
-        for cell in &self.cells {
+        let Self { hub, requests, cells, .. } = self;
+        hub.unsubscribe_all();
+        // An actor that waits for our answer gets an error and can stop.
+        drop(requests);
+        for cell in &cells {
             if cell.stop_and_wait(None, Some(STOP_PATIENCE)).await.is_err() {
                 // An actor that hangs in its handler never sees a stop.
                 let _ = cell.kill_and_wait(Some(STOP_PATIENCE)).await;

@@ -51,7 +51,7 @@ impl EngineConfig {
             precommit_timeout: Duration::from_millis(500),
             timeout_step: Duration::from_millis(500),
             height_pause: None,
-            rejoin_patience: Duration::from_secs(15),
+            rejoin_patience: Duration::from_secs(10),
         }
     }
 
