@@ -20,6 +20,7 @@ use fedledger_ledger::ids::Digest;
 use rand::RngCore as _;
 use zeroize::Zeroizing;
 
+use super::updates::discard;
 use super::ApiError;
 use crate::keys::{read_secret, write_secret, KeyError};
 
@@ -124,6 +125,7 @@ pub(super) async fn check(
     next: Next,
 ) -> Response {
     if !access.names_this_node(request.headers(), request.uri()) {
+        discard(request.into_body()).await;
         return ApiError::new(
             StatusCode::MISDIRECTED_REQUEST,
             "host_not_allowed",
@@ -133,6 +135,7 @@ pub(super) async fn check(
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if !reads && !access.has_token(request.headers()) {
+        discard(request.into_body()).await;
         return ApiError::new(
             StatusCode::UNAUTHORIZED,
             "token_required",

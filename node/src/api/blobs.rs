@@ -14,6 +14,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::types::{ErrorBody, ImportedModel};
+use super::updates::{busy, discard};
 use super::{ApiError, ApiState};
 use crate::files;
 
@@ -187,7 +188,10 @@ pub(super) async fn import(
     State(state): State<ApiState>,
     body: Body,
 ) -> Result<axum::Json<ImportedModel>, ApiError> {
-    let _permit = state.upload_permit()?;
+    let Ok(_permit) = state.upload_permit() else {
+        discard(body).await;
+        return Err(busy());
+    };
     let bytes = state.read_body(body).await?;
     if !bytes.starts_with(&MAGIC) {
         let message = "the body is not a canonical model: it does not begin as one";

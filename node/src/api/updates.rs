@@ -1,14 +1,18 @@
 //! What trainers and evaluators submit.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{header, HeaderMap, StatusCode};
 use axum::Json;
+use bytes::{Bytes, BytesMut};
 use fedledger_ledger::ids::{Digest, RoundNumber, TaskId};
 use fedledger_ledger::transaction::{Action, TrainingClaims};
+use futures::StreamExt as _;
 use serde::Deserialize;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use utoipa::IntoParams;
 
 use super::types::{ErrorBody, EvaluationBody, SubmitUpdate, Submitted, SubmittedUpdate};
@@ -67,6 +71,12 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<SubmittedUpdate>), ApiError> {
+    let Ok(_permit) = state.upload_permit() else {
+        discard(body).await;
+        return Err(busy());
+    };
+    // Read before anything is refused: see `discard`.
+    let bytes = state.read_body(body).await?;
     let (Path((task, round)), Query(query)) = (path?, query?);
     let round = match round.as_str() {
         "open" => None,
@@ -76,8 +86,6 @@ pub(super) async fn submit(
     };
     let format = content_format(&headers)?;
     let claims = query.claims()?;
-    let _permit = state.upload_permit()?;
-    let bytes = state.read_body(body).await?;
     let tensors = state
         .blocking(move |_| {
             parse_tensors(format, std::path::Path::new("request body"), &bytes).map_err(bad_file)
@@ -105,23 +113,24 @@ fn content_format(headers: &HeaderMap) -> Result<Format, ApiError> {
 
 impl ApiState {
     /// The right to hold one upload in memory.
-    pub(super) fn upload_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.uploads.clone().try_acquire_owned().map_err(|_| {
-            let message = "other uploads are in progress; try again when they are done";
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
-        })
+    pub(super) fn upload_permit(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.uploads.clone().try_acquire_owned()
     }
 
-    /// Reads a body up to the limits of the settings.
-    pub(super) async fn read_body(&self, body: Body) -> Result<bytes::Bytes, ApiError> {
+    /// Reads a body up to the limits of the settings. What is too long is read to its end all the
+    /// same, within reason, so that the sender hears why it is refused.
+    pub(super) async fn read_body(&self, body: Body) -> Result<Bytes, ApiError> {
         let max = self.upload_bytes_max;
-        let limit = usize::try_from(max).unwrap_or(usize::MAX);
-        let read = tokio::time::timeout(self.upload_timeout, axum::body::to_bytes(body, limit));
+        let read = tokio::time::timeout(self.upload_timeout, collect(body, max));
         match read.await {
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(error)) => {
-                let message = format!("the body is longer than {max} bytes, or broke off: {error}");
+            Ok(Ok(Some(bytes))) => Ok(bytes),
+            Ok(Ok(None)) => {
+                let message = format!("the body is longer than {max} bytes");
                 Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", message))
+            }
+            Ok(Err(error)) => {
+                let message = format!("the body broke off: {error}");
+                Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_body", message))
             }
             Err(_) => {
                 let message = "the body did not arrive within `timeouts.http_upload_ms`";
@@ -129,6 +138,44 @@ impl ApiState {
             }
         }
     }
+}
+
+/// How many times the limit of a body is read before the connection is cut.
+const PATIENCE_FACTOR: u64 = 4;
+
+/// The bytes of a body of at most `max` bytes; nothing when it is longer.
+async fn collect(body: Body, max: u64) -> Result<Option<Bytes>, axum::Error> {
+    let mut parts = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    let mut seen = 0u64;
+    while let Some(part) = parts.next().await {
+        let part = part?;
+        seen += part.len() as u64;
+        if seen <= max {
+            bytes.extend_from_slice(&part);
+        } else {
+            bytes = BytesMut::new();
+            if seen > max.saturating_mul(PATIENCE_FACTOR) {
+                break;
+            }
+        }
+    }
+    Ok((seen <= max).then(|| bytes.freeze()))
+}
+
+/// Reads a body that nobody wants, so that the sender hears why: one that is cut off while it sends
+/// loses the answer. Cut off it is when there is too much of it.
+pub(super) async fn discard(body: Body) {
+    const BYTES_MAX: u64 = 64 << 20;
+    const PATIENCE: Duration = Duration::from_secs(10);
+    // Whatever becomes of it, the answer is the same.
+    let _ = tokio::time::timeout(PATIENCE, collect(body, BYTES_MAX / PATIENCE_FACTOR)).await;
+}
+
+/// The answer when as many uploads are in progress as may be.
+pub(super) fn busy() -> ApiError {
+    let message = "other uploads are in progress; try again when they are done";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
 }
 
 fn bad_file(error: FileError) -> ApiError {
