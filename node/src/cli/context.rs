@@ -51,24 +51,33 @@ impl Context {
         if let Some(url) = &self.node {
             return Ok(Client::new(url, token)?);
         }
-        Ok(Client::of_address(running_address(&home, &config), token))
+        let address = running_address(&home, &config).ok_or_else(|| {
+            let message = format!("no node runs in {}", home.path().display());
+            Failure::new(Exit::Unreachable, message).hint(START_HINT)
+        })?;
+        Ok(Client::of_address(address, token))
     }
 }
 
-/// Where the running node wrote that it listens, or what the settings say.
-fn running_address(home: &Home, config: &Config) -> std::net::SocketAddr {
+/// Where the running node wrote that it listens, or what the settings say, when they say a port.
+fn running_address(home: &Home, config: &Config) -> Option<std::net::SocketAddr> {
     let written = std::fs::read_to_string(home.address_file(config)).ok();
-    written.and_then(|text| text.trim().parse().ok()).unwrap_or(config.http.address)
+    let written = written.and_then(|text| text.trim().parse().ok());
+    written.or_else(|| Some(config.http.address).filter(|address| address.port() != 0))
 }
+
+/// What to do when no node answers.
+const START_HINT: &str =
+    "start the node with `fedledger run`, or name it with --home DIR or --node URL";
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let message = error.to_string();
         match error {
             ClientError::BadUrl { .. } => Self::usage(message),
-            ClientError::Unreachable { .. } => Self::new(Exit::Unreachable, message).hint(
-                "start the node with `fedledger run`, or name it with --home DIR or --node URL",
-            ),
+            ClientError::Unreachable { .. } => {
+                Self::new(Exit::Unreachable, message).hint(START_HINT)
+            }
             ClientError::Unexpected { .. } => Self::new(Exit::Unreachable, message),
             ClientError::Token(error) => error.into(),
             ClientError::TimedOut => Self::new(Exit::TimedOut, message),
