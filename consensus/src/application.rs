@@ -95,10 +95,16 @@ pub trait Application: Send + Sync + 'static {
     async fn commit(&self, decided: DecidedBlock) -> Result<Tip, Fatal>;
 
     /// A decided block, if it is kept.
+    ///
+    /// # Errors
+    /// When the disk fails.
     fn decided(&self, height: Height) -> Result<Option<DecidedBlock>, Fatal>;
 
     /// Keeps a proposed block of an undecided height durably, so that after a crash the write-ahead
     /// log, which holds identities only, finds its block. Blocks of decided heights are dropped.
+    ///
+    /// # Errors
+    /// When the disk fails.
     fn keep_undecided(
         &self,
         height: Height,
@@ -107,6 +113,9 @@ pub trait Application: Send + Sync + 'static {
     ) -> Result<(), Fatal>;
 
     /// The undecided blocks kept for `height`.
+    ///
+    /// # Errors
+    /// When the disk fails.
     fn undecided(&self, height: Height) -> Result<Vec<(u32, ProposedBlock)>, Fatal>;
 
     /// Validators were seen to sign two different messages for one step. It is called between

@@ -168,7 +168,9 @@ fn complete(
             .collect();
         let Some(parts) = parts.filter(|parts| !tried.contains(parts)) else { continue };
         let mut bytes = BytesMut::with_capacity(name.size as usize);
-        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        for part in &parts {
+            bytes.extend_from_slice(part);
+        }
         let bytes = bytes.freeze();
         if block_id(&bytes) == Some(name.id) {
             return Some(ProposedBlock { id: name.id, bytes });

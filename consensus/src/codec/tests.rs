@@ -54,8 +54,9 @@ fn polka(signatures: usize) -> PolkaCertificate<Ctx> {
 
 fn round_certificate(votes: usize) -> RoundCertificate<Ctx> {
     let vote = |i: usize| {
-        let value = if i % 2 == 0 { NilOrVal::Nil } else { NilOrVal::Val(Digest::of(b"block")) };
-        let kind = if i % 3 == 0 { VoteType::Prevote } else { VoteType::Precommit };
+        let value =
+            if i.is_multiple_of(2) { NilOrVal::Nil } else { NilOrVal::Val(Digest::of(b"block")) };
+        let kind = if i.is_multiple_of(3) { VoteType::Prevote } else { VoteType::Precommit };
         RoundSignature::new(kind, value, address(i as u8), signature(i as u8))
     };
     RoundCertificate {

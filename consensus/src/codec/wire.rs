@@ -259,9 +259,10 @@ impl TryFrom<WireRound> for RoundCertificate<Ctx> {
         Ok(Self {
             height: EngineHeight(wire.height),
             round: Round::new(wire.round),
-            cert_type: match wire.skip {
-                true => RoundCertificateType::Skip,
-                false => RoundCertificateType::Precommit,
+            cert_type: if wire.skip {
+                RoundCertificateType::Skip
+            } else {
+                RoundCertificateType::Precommit
             },
             round_signatures: wire.votes.into_iter().map(vote).collect(),
         })

@@ -56,7 +56,7 @@ impl Driver {
                 self.desk.give(Job::Keep { height, round, block, proposer, reply: reply_to });
             }
             HostMsg::Decided { certificate, reply_to, .. } => {
-                self.on_decided(&certificate, reply_to)
+                self.on_decided(&certificate, reply_to);
             }
             HostMsg::Finalized { certificate, evidence, reply_to, .. } => {
                 self.report(&evidence);

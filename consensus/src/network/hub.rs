@@ -109,7 +109,7 @@ impl Hub {
         if state.ready {
             subscriber.send(listening());
         }
-        for peer in state.up.iter() {
+        for peer in &state.up {
             subscriber.send(NetworkEvent::PeerConnected(*peer));
             subscriber.send(NetworkEvent::PeerSubscribed(*peer, Channel::Sync));
         }

@@ -1,12 +1,17 @@
 use std::time::Duration;
 
-use fedledger_ledger::ids::Height;
+use fedledger_ledger::block::ValidatorAddress;
+use fedledger_ledger::ids::{Digest, Height};
+use fedledger_ledger::keys::{sign_raw, PublicKey};
+use malachitebft_app_channel::app::types::SignedConsensusMsg;
+use malachitebft_core_types::{NilOrVal, SignedMessage};
 
-use super::consortium::Consortium;
+use super::consortium::{chain_id, Consortium};
 use crate::codec::{decode_frame, encode_frame, Frame};
 use crate::failure::EngineFailure;
-use crate::guard::{Guard, GuardError};
-use crate::testkit::MemoryNetwork;
+use crate::guard::{Guard, GuardError, Intent, Step};
+use crate::signing::{proposal_bytes, vote_bytes};
+use crate::testkit::{keys, MemoryNetwork};
 use crate::transport::FrameClass;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,12 +126,12 @@ async fn a_lost_log_leaves_the_height_to_the_others() {
     std::fs::remove_file(folder.join("validator.wal")).unwrap();
     // The guard says that this key signed for the next height, in a late round.
     let guard = Guard::open(folder.join("guard.cbor")).unwrap();
-    let intent = crate::guard::Intent {
+    let intent = Intent {
         height: Height(4),
         round: 9,
-        step: crate::guard::Step::Precommit,
+        step: Step::Precommit,
         block: None,
-        message: fedledger_ledger::ids::Digest::of(b"lost"),
+        message: Digest::of(b"lost"),
     };
     guard.admit(&intent).unwrap();
     guard.seal(&intent).unwrap();
@@ -190,4 +195,51 @@ async fn bent_parts_and_garbage_stop_nobody() {
     consortium.reached(6).await;
     consortium.check();
     consortium.check_no_evidence();
+}
+
+/// One validator sends everybody a second, contradicting copy of each vote and proposal, rightly
+/// signed. The others go on, agree, and hand proof of it to the ledger.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_validator_that_signs_twice_is_proved_guilty_and_changes_nothing() {
+    let mut consortium = Consortium::new(4, 0);
+    let (liar, key) = (MemoryNetwork::peer(2), keys(4)[2].clone());
+    let address = ValidatorAddress::of(&PublicKey::of(&key));
+    let other = Digest::of(b"another block");
+    consortium.network.tamper(move |from, _, class, frame| {
+        let second = match decode_frame(class, frame) {
+            Ok(Frame::Message(SignedConsensusMsg::Vote(vote))) if from == liar => {
+                let mut vote = vote.message;
+                vote.value = NilOrVal::Val(other);
+                let bytes = vote_bytes(&chain_id(), &vote).unwrap();
+                let signed = SignedMessage::new(vote, sign_raw(&key, &bytes));
+                SignedConsensusMsg::Vote(signed)
+            }
+            Ok(Frame::Message(SignedConsensusMsg::Proposal(proposal))) if from == liar => {
+                let mut proposal = proposal.message;
+                proposal.value.id = other;
+                let bytes = proposal_bytes(&chain_id(), &proposal).unwrap();
+                let signed = SignedMessage::new(proposal, sign_raw(&key, &bytes));
+                SignedConsensusMsg::Proposal(signed)
+            }
+            _ => return vec![frame.clone()],
+        };
+        vec![frame.clone(), encode_frame(&Frame::Message(second)).unwrap()]
+    });
+    consortium.want(8);
+    consortium.start_all();
+    consortium.reached(8).await;
+    consortium.check();
+    let mut seen = Vec::new();
+    for member in &consortium.members {
+        seen.extend(member.application.evidence_seen());
+    }
+    assert!(!seen.is_empty(), "nobody noticed");
+    let key = consortium.validators.get(&address).unwrap().key;
+    for equivocation in seen {
+        assert_eq!(equivocation.validator, address);
+        assert_ne!(equivocation.first.0, equivocation.second.0);
+        for (bytes, signature) in [equivocation.first, equivocation.second] {
+            assert!(key.verifies_raw(&bytes, &signature));
+        }
+    }
 }
