@@ -148,7 +148,8 @@ fn is_number(cell: &str) -> bool {
 /// Lines of `name: value`, the values aligned.
 pub fn fields(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+    rows.iter()
+        .fold(String::new(), |text, (name, value)| text + &format!("{name:<width$}  {value}\n"))
 }
 
 /// A number of millionths as a decimal with `digits` places, rounded down: 1234567 → `1.234`.

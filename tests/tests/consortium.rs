@@ -114,7 +114,13 @@ fn members_that_only_dial_out_take_full_part() {
 fn bad_submissions_are_refused_by_name_and_the_round_still_ends() {
     let mut consortium = Consortium::start(4, 2);
     let round = RoundNumber(1);
-    consortium.assert_refused(0, round, &consortium.update_with_nan(), "bad_update", "NaN");
+    consortium.assert_refused(
+        0,
+        round,
+        &consortium.update_with_nan(),
+        "bad_update",
+        "not a number",
+    );
     consortium.assert_refused(
         0,
         round,
@@ -122,7 +128,7 @@ fn bad_submissions_are_refused_by_name_and_the_round_still_ends() {
         "bad_update",
         "shape",
     );
-    consortium.assert_refused(0, round, b"not a safetensors file", "bad_file", "safetensors");
+    consortium.assert_refused(0, round, b"not a safetensors file", "bad_update", "safetensors");
     consortium.assert_refused(0, RoundNumber(7), &consortium.update(0, round), "wrong_round", "7");
     // The same update again is the same commitment; another one is refused before it is signed.
     let first = consortium.submit(0, round);

@@ -97,7 +97,9 @@ impl Access {
         if hosts.next().is_some() {
             return false;
         }
-        let Some(host) = from_header.or_else(|| uri.authority().map(|host| host.as_str())) else {
+        let Some(host) =
+            from_header.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))
+        else {
             return false;
         };
         let name = without_port(host).to_ascii_lowercase();

@@ -38,7 +38,7 @@ impl Backend for Node {
         self.subscribe()
     }
     async fn transaction_status(&self, digest: &Digest) -> TransactionStatus {
-        self.transaction_status(digest).await
+        self.transaction_status(digest)
     }
     async fn submit_action(&self, action: Action) -> Result<Digest, SubmitError> {
         self.submit_action(action).await

@@ -176,7 +176,7 @@ impl Node {
     }
 
     /// What has become of a transaction.
-    pub async fn transaction_status(&self, digest: &Digest) -> TransactionStatus {
+    pub fn transaction_status(&self, digest: &Digest) -> TransactionStatus {
         match self.store().transaction(digest) {
             Ok(Some(place)) => self.included(digest, place.height),
             Ok(None) if self.chain.is_waiting(digest) => TransactionStatus::Pending,

@@ -53,7 +53,9 @@ fn task_spec(n: usize, rounds: u64) -> TaskSpec {
     ];
     let id = TaskId::new("probe").unwrap();
     let none = Digest([0; 32]);
-    fedledger_sim::defaults::task(id, "a probe", n, tensors, none, rounds)
+    let task = fedledger_sim::defaults::task(id, "a probe", n, tensors, none, rounds);
+    // Short windows: a member that is absent on purpose is waited for to the deadline.
+    TaskSpec { commit_window_ms: 12_000, reveal_window_ms: 12_000, ..task }
 }
 
 impl Consortium {
