@@ -269,7 +269,7 @@ impl Run {
         };
         let effects = apply_block(&self.state, &input)
             .map_err(|source| AuditError::Execution { height, source })?;
-        // Signatures before the work that they vouch for: a forged block is called forged.
+        // Signatures before what is costly: nobody computes for a block that nobody decided.
         self.verifier.push(block, certificate, &effects.validators)?;
         if self.depth == Depth::Replay {
             for decision in &block.body.decisions {

@@ -81,12 +81,12 @@ impl Ledger {
             claims: None,
             attestation: None,
         });
-        ledger.block(commits, vec![]);
+        ledger.append(commits, vec![]);
         let reveals = sign(&ledger, &|update| Action::RevealUpdate { task: task(), round, update });
-        ledger.block(reveals, vec![]);
+        ledger.append(reveals, vec![]);
         let decided = decide(&ledger.state, &task(), &ledger.blobs).unwrap();
         ledger.blobs.extend(decided.blobs);
-        ledger.block(vec![], vec![decided.decision]);
+        ledger.append(vec![], vec![decided.decision]);
         ledger
     }
 
@@ -94,7 +94,7 @@ impl Ledger {
         let member = |k: u8| {
             let key = |role| PublicKey::of(&key(k, role));
             let keys = MemberKeys { member: key(0), validator: key(1), network: key(2) };
-            MemberSpec { id: id(k), name: String::new(), keys, addresses: Vec::new() }
+            MemberSpec { id: id(k), name: "A hospital".into(), keys, addresses: Vec::new() }
         };
         let task = task_file::parse(Path::new("task.toml"), TASK, None).unwrap();
         let document = Genesis {
@@ -131,7 +131,7 @@ impl Ledger {
     }
 
     /// Appends a block that every validator signs.
-    fn block(&mut self, transactions: Vec<Transaction>, decisions: Vec<Decision>) {
+    fn append(&mut self, transactions: Vec<Transaction>, decisions: Vec<Decision>) {
         let height = Height(self.chain.len() as u64 + 1);
         let time = TimeMs(1_000 + height.0);
         let input = BlockInput { height, time, transactions: &transactions, decisions: &decisions };
@@ -214,7 +214,10 @@ fn what_was_bent_after_the_votes_is_named_with_its_height() {
         let mut ledger = Ledger::with_a_round();
         bend(&mut ledger);
         let error = ledger.audit(Depth::Verify).expect_err(what).to_string();
-        assert!(error.contains('2'), "{what}: `{error}` does not name height 2");
+        assert!(
+            error.contains("block 2") || error.contains("height 2"),
+            "{what}: `{error}` does not name height 2"
+        );
     }
 }
 
@@ -252,7 +255,7 @@ fn validators_that_collude_on_an_outcome_are_found_by_replaying() {
         panic!("the round led to a model")
     };
     chosen.model = Digest::of(b"a model that nobody trained");
-    ledger.block(vec![], vec![decision]);
+    ledger.append(vec![], vec![decision]);
     ledger.audit(Depth::Verify).expect("signatures and hashes hold");
     match ledger.audit(Depth::Replay) {
         Err(AuditError::Decision { height, round, .. }) => {
