@@ -200,9 +200,12 @@ fn another_genesis_is_refused() {
     assert!(matches!(result, Err(AuditError::OtherGenesis { .. })));
 }
 
+/// What is bent, in words, and how.
+type Bend = (&'static str, fn(&mut Ledger));
+
 #[test]
 fn what_was_bent_after_the_votes_is_named_with_its_height() {
-    let bends: [(&str, fn(&mut Ledger)); 6] = [
+    let bends: [Bend; 6] = [
         ("a signature", |it| it.chain[1].1.signatures[0].1 .0[40] ^= 1),
         ("too few votes", |it| it.chain[1].1 = certify(&it.chain[1].0, &[1, 2])),
         ("a transaction left out", |it| drop(it.chain[1].0.body.transactions.pop())),
