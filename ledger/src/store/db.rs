@@ -71,6 +71,10 @@ fn shown(key: &[u8]) -> String {
     format!("record `{}`", key.escape_ascii())
 }
 
+/// How often and after what pause a locked folder is tried again: two seconds in all.
+const LOCK_TRIES: usize = 100;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 impl Db {
     /// Opens or creates the database in `dir`.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
@@ -81,7 +85,19 @@ impl Db {
             // We flush ourselves, once for each block, before anything is acknowledged.
             .flush_every_ms(None);
         // sled asserts on some kinds of damage where it should return an error.
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let open = || catch_unwind(AssertUnwindSafe(|| config.open()));
+        let mut opened = open();
+        // A store that was just dropped gives up its lock from a thread of sled's own, a moment
+        // later and without telling; a store that is in use keeps it.
+        for _ in 0..LOCK_TRIES {
+            match &opened {
+                Ok(Err(error)) if is_locked(dir, error) => {
+                    std::thread::sleep(LOCK_PAUSE);
+                    opened = open();
+                }
+                _ => break,
+            }
+        }
         let sled = match opened {
             Ok(Ok(sled)) => sled,
             Ok(Err(error)) => return Err(open_error(dir, &error)),
@@ -246,6 +262,10 @@ fn open_error(dir: &Path, error: &sled::Error) -> StoreError {
         },
         _ => StoreError::Damaged { dir, damage: Damage::Engine { reason } },
     }
+}
+
+fn is_locked(dir: &Path, error: &sled::Error) -> bool {
+    matches!(open_error(dir, error), StoreError::Locked { .. })
 }
 
 /// Syncs a folder, so that the names in it survive a crash.
