@@ -169,6 +169,7 @@ async fn open_wal(
             Err(error) if tokio::time::Instant::now() >= give_up => {
                 return Err(failed("write-ahead log")(error));
             }
+            // A former actor may still hold the file, and says nothing when it lets go.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }

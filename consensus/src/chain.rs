@@ -297,6 +297,7 @@ impl Application for Chain {
             let wait = next_deadline(&self.store)
                 .map(|deadline| Duration::from_millis(deadline.0.saturating_sub((self.clock)().0)));
             match wait {
+                // The next deadline is itself work: no event announces it, so a timer does.
                 Some(wait) => {
                     tokio::select! {
                         () = &mut notified => {}
