@@ -287,8 +287,9 @@ impl Driver {
         let restarted = inbound && link.connections.iter().any(|old| old.is_dead(now));
         link.connections.push(Connection { id, inbound, since: now, closing: false });
         if restarted {
-            // Gossip greets a peer once, on its first connection: with the dead one still standing
-            // it would never greet the restarted peer. So all go, and the peer dials again.
+            // Gossip greets a peer once, on its first connection: with a dead one still standing,
+            // or still being closed, it would never greet the restarted peer. So all go, and the
+            // peer dials again.
             for connection in &mut link.connections {
                 connection.closing = true;
                 self.swarm.close_connection(connection.id);
@@ -440,10 +441,10 @@ impl Driver {
 impl Connection {
     /// Whether it is dead, now that the peer has opened another. A member dials only while it holds
     /// no connection, so an older one that it opened is dead; one that we opened is too, unless
-    /// both dialled at the same time.
+    /// both dialled at the same time. One that we are closing counts until it is gone.
     fn is_dead(&self, now: Instant) -> bool {
         let old = now.duration_since(self.since) > 2 * CONNECTION_TIMEOUT;
-        !self.closing && (self.inbound || old)
+        self.closing || self.inbound || old
     }
 }
 
