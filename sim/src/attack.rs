@@ -1,19 +1,26 @@
-//! Attacks on federated learning: what hostile members do to their data or to their updates.
+//! Attacks on federated learning: what hostile members do to their data, to their training or to
+//! their updates, each in a file of its own with definition, knobs and source.
 //!
-//! An attack acts at up to two places. [`Attack::poison_data`] changes the rows that a hostile
-//! member trains on; [`Attack::craft`] turns what it trained into what it submits. On the ledger
-//! nobody sees an update of the round before everybody has committed, so an attacker there works
-//! with what its coalition knows ([`Knowledge::Colluders`]); the laboratory also grants it the
-//! honest members' updates of the same round ([`Knowledge::Omniscient`]), which the literature
+//! An attack acts at up to three places: on the rows that a hostile member trains on, on how it
+//! trains, and on what becomes of the trained update ([`Attack::craft`]). When and how hard it acts
+//! is its coalition's [`Schedule`]. What it can know is in [`Situation`]: on the ledger nobody sees an
+//! update of the round before everybody has committed, so an attacker there works with the public
+//! record and with what its coalition knows ([`Knowledge::Colluders`]); the laboratory also grants it
+//! the honest members' updates of the same round ([`Knowledge::Omniscient`]), which the literature
 //! usually assumes and which bounds what a cleverer guess could reach.
 
 pub mod alie;
 pub mod backdoor;
 pub mod inner_product;
 pub mod label_flip;
+pub mod schedule;
 pub mod sign_flip;
+pub mod situation;
 pub mod sybil;
+pub mod trigger;
+mod vector;
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use rand_chacha::ChaCha8Rng;
@@ -24,54 +31,97 @@ pub use alie::Alie;
 pub use backdoor::Backdoor;
 pub use inner_product::InnerProduct;
 pub use label_flip::LabelFlip;
+pub use schedule::{Schedule, ScheduleError};
 pub use sign_flip::SignFlip;
+pub use situation::{Knowledge, Lesson, PublicRecord, Situation};
 pub use sybil::Sybil;
+pub use trigger::{PixelBlock, Probe, Trigger};
 
 use crate::data::Dataset;
 
-/// Which honest updates an attacker builds on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Knowledge {
-    /// The clean updates of the coalition itself, and when these are fewer than three, further ones
-    /// trained on bootstrap resamples of its data. This is all that commit and reveal leave.
-    Colluders,
-    /// The honest members' updates of the same round. Only in process: on the ledger it would take
-    /// a broken hash.
-    Omniscient,
+/// What one attack does. Everything that it leaves alone is honest.
+trait Hostile {
+    /// What it does with these knobs, in a few words for a person.
+    fn describe(&self) -> String;
+
+    /// The rows that the member trains on. `rng` is the same in every round, so that the same rows
+    /// are poisoned; at a smaller strength, fewer of them.
+    fn poison<'a>(&self, lesson: &Lesson<'a>, _rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
+        Cow::Borrowed(lesson.data)
+    }
+
+    /// What the member trains on `poisoned` rows: trained − base.
+    fn train(&self, lesson: &Lesson<'_>, poisoned: &Dataset, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        lesson.train(poisoned, rng, &mut ())
+    }
+
+    /// The update that is submitted at full strength, or at `situation.strength` for an attack that
+    /// [`Hostile::grades_itself`].
+    fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
+        situation.own.to_vec()
+    }
+
+    /// Whether `poison`, `train` and `craft` heed the strength by themselves. Otherwise what is
+    /// submitted is clean + strength · (crafted − clean).
+    fn grades_itself(&self) -> bool;
+
+    /// Whether `craft` needs honest updates or an estimate of them.
+    fn needs_honest_updates(&self) -> bool {
+        false
+    }
+
+    /// The trigger of a backdoor.
+    fn trigger(&self) -> Option<&Trigger> {
+        None
+    }
 }
 
-/// What an attacker knows when it makes its update. All updates are flat and of the same length.
-#[derive(Debug, Clone, Copy)]
-pub struct Situation<'a> {
-    /// n: members that submit.
-    pub members: usize,
-    /// f: members of the coalition.
-    pub hostile: usize,
-    /// Honest updates, or the coalition's estimate of them; at least one.
-    pub honest: &'a [Vec<f32>],
-    /// What this member trained on its poisoned rows.
-    pub own: &'a [f32],
-    /// What the coalition's first member trained on its poisoned rows.
-    pub leader: &'a [f32],
+/// Declares [`Attack`] with its names, so that no list of attacks can miss one.
+macro_rules! attacks {
+    ($($module:ident :: $kind:ident = $name:tt,)+) => {
+        /// An attack with its knobs.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name")]
+        pub enum Attack {
+            $(
+                #[doc = concat!("See [`", stringify!($module), "`].")]
+                #[serde(rename = $name)]
+                $kind($module::$kind),
+            )+
+        }
+
+        impl Attack {
+            /// The names that [`Attack::from_str`] and a scenario's `name` know.
+            pub const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
+
+            /// Every attack with its default knobs.
+            pub fn all() -> Vec<Self> {
+                vec![$(Self::$kind($module::$kind::default())),+]
+            }
+
+            /// Its name, one of [`Attack::NAMES`].
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => $name,)+
+                }
+            }
+
+            fn behaviour(&self) -> &dyn Hostile {
+                match self {
+                    $(Self::$kind(attack) => attack,)+
+                }
+            }
+        }
+    };
 }
 
-/// An attack with its knobs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case")]
-pub enum Attack {
-    /// See [`sign_flip`].
-    SignFlip(SignFlip),
-    /// See [`label_flip`].
-    LabelFlip(LabelFlip),
-    /// See [`inner_product`].
-    InnerProduct(InnerProduct),
-    /// See [`alie`].
-    Alie(Alie),
-    /// See [`backdoor`].
-    Backdoor(Backdoor),
-    /// See [`sybil`].
-    Sybil(Sybil),
+attacks! {
+    sign_flip::SignFlip = "sign-flip",
+    label_flip::LabelFlip = "label-flip",
+    inner_product::InnerProduct = "inner-product",
+    alie::Alie = "alie",
+    backdoor::Backdoor = "backdoor",
+    sybil::Sybil = "sybil",
 }
 
 /// No attack has this name.
@@ -83,83 +133,48 @@ pub struct UnknownAttack {
 }
 
 impl Attack {
-    /// The names that [`Attack::from_str`] knows.
-    pub const NAMES: [&'static str; 6] =
-        ["sign-flip", "label-flip", "inner-product", "alie", "backdoor", "sybil"];
-
-    /// Every attack with its default knobs.
-    pub fn all() -> Vec<Self> {
-        vec![
-            Self::SignFlip(SignFlip::default()),
-            Self::LabelFlip(LabelFlip::default()),
-            Self::InnerProduct(InnerProduct::default()),
-            Self::Alie(Alie::default()),
-            Self::Backdoor(Backdoor::default()),
-            Self::Sybil(Sybil::default()),
-        ]
-    }
-
-    /// Its name, one of [`Attack::NAMES`].
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::SignFlip(_) => "sign-flip",
-            Self::LabelFlip(_) => "label-flip",
-            Self::InnerProduct(_) => "inner-product",
-            Self::Alie(_) => "alie",
-            Self::Backdoor(_) => "backdoor",
-            Self::Sybil(_) => "sybil",
-        }
-    }
-
     /// What it does, in a few words for a person.
     pub fn describe(&self) -> String {
-        match self {
-            Self::SignFlip(attack) => format!("submits −{} × its update", attack.scale),
-            Self::LabelFlip(attack) => {
-                format!("trains with {:.0} % of its labels inverted", attack.share * 100.0)
-            }
-            Self::InnerProduct(attack) => {
-                format!("submits −{} × the mean of honest updates", attack.epsilon)
-            }
-            Self::Alie(_) => "hides inside the spread of honest updates".to_owned(),
-            Self::Backdoor(attack) => {
-                format!("teaches a trigger and scales its update by {}", attack.boost)
-            }
-            Self::Sybil(attack) => {
-                format!("many members, one update: {}", attack.label_flip.describe_short())
-            }
-        }
+        self.behaviour().describe()
     }
 
-    /// The rows that a hostile member trains on.
-    #[must_use]
-    pub fn poison_data(&self, data: &Dataset, rng: &mut ChaCha8Rng) -> Dataset {
-        match self {
-            Self::LabelFlip(attack) => attack.poison_data(data, rng),
-            Self::Backdoor(attack) => attack.poison_data(data, rng),
-            Self::Sybil(attack) => attack.label_flip.poison_data(data, rng),
-            Self::SignFlip(_) | Self::InnerProduct(_) | Self::Alie(_) => data.clone(),
-        }
+    /// The rows that a hostile member trains on. `rng` decides which are poisoned; given the same
+    /// stream, those of a smaller strength are among those of a larger one.
+    pub fn poison_data<'a>(&self, lesson: &Lesson<'a>, rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
+        self.behaviour().poison(lesson, rng)
     }
 
-    /// The update that a hostile member submits.
+    /// What a hostile member trains on its `poisoned` rows: trained − base.
     ///
     /// # Panics
-    /// When `situation.honest` is empty or lengths differ.
+    /// When widths differ or there are no rows.
+    pub fn train(&self, lesson: &Lesson<'_>, poisoned: &Dataset, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        self.behaviour().train(lesson, poisoned, rng)
+    }
+
+    /// The update that a hostile member submits at `situation.strength`.
+    ///
+    /// # Panics
+    /// When the attack needs honest updates and `situation.honest` is empty, or lengths differ.
     pub fn craft(&self, situation: &Situation<'_>, rng: &mut ChaCha8Rng) -> Vec<f32> {
-        match self {
-            Self::SignFlip(attack) => attack.craft(situation.own),
-            Self::LabelFlip(_) => situation.own.to_vec(),
-            Self::InnerProduct(attack) => attack.craft(situation.honest),
-            Self::Alie(attack) => attack.craft(situation),
-            Self::Backdoor(attack) => attack.craft(situation.own),
-            Self::Sybil(attack) => attack.craft(situation.leader, rng),
+        let behaviour = self.behaviour();
+        let crafted = behaviour.craft(situation, rng);
+        if behaviour.grades_itself() {
+            return crafted;
         }
+        vector::blend(situation.clean, crafted, situation.strength)
     }
 
     /// Whether it needs an estimate of the honest updates.
     pub fn needs_honest_updates(&self) -> bool {
-        matches!(self, Self::InnerProduct(_) | Self::Alie(_))
+        self.behaviour().needs_honest_updates()
+    }
+
+    /// For a backdoor, the rows of `data` that are not of the target class, with the whole trigger:
+    /// it succeeds on the share of them that a model gives the target class. `None` for an attack
+    /// without a trigger.
+    pub fn probe(&self, data: &Dataset) -> Option<Probe> {
+        self.behaviour().trigger().map(|trigger| trigger.probe(data))
     }
 }
 
@@ -173,31 +188,5 @@ impl FromStr for Attack {
     }
 }
 
-/// Mean of each coordinate.
-fn mean(updates: &[Vec<f32>]) -> Vec<f64> {
-    let mut mean = vec![0.0f64; updates[0].len()];
-    for update in updates {
-        for (sum, &value) in mean.iter_mut().zip(update) {
-            *sum += f64::from(value);
-        }
-    }
-    for sum in &mut mean {
-        *sum /= updates.len() as f64;
-    }
-    mean
-}
-
 #[cfg(test)]
-mod tests {
-    use super::Attack;
-
-    #[test]
-    fn names_lead_to_their_attacks() {
-        for (name, attack) in Attack::NAMES.into_iter().zip(Attack::all()) {
-            assert_eq!(name.parse::<Attack>(), Ok(attack.clone()));
-            assert_eq!(attack.name(), name);
-        }
-        let error = "trust-me".parse::<Attack>().expect_err("unknown");
-        assert!(error.to_string().contains("`trust-me`; there are: sign-flip, "), "{error}");
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use fedledger_ledger::task::{AggregationRule, TaskSpec, Weighting};
 use crate::attack::{Alie, Attack, Backdoor, InnerProduct, Knowledge, LabelFlip, SignFlip, Sybil};
 use crate::data::{CsvOptions, Dataset};
 use crate::federation::{Federation, FederationError};
+use crate::metrics::attack_success;
 use crate::model::{train, Training};
 use crate::scenario::{folder, Scenario, ScenarioError};
 use crate::seed;
@@ -126,17 +127,12 @@ pub fn compare(
 
 /// Of the attacked, the attackers-absent and the plainly averaged model.
 fn trigger_success(scenario: &Scenario, models: [&Vec<f32>; 3]) -> Option<TriggerSuccess> {
-    let Attack::Backdoor(backdoor) = &scenario.attack else { return None };
     let honest = scenario.honest();
     let union = Dataset::union(honest.iter().map(|&k| &scenario.sites[k].test))?;
-    let probe = backdoor.probe(&union);
-    if probe.rows() == 0 {
-        return None;
-    }
-    // Every row of the probe is of another class than the target.
+    let probe = scenario.attack.probe(&union)?;
     let [attacked, absent, attacked_mean] =
-        models.map(|model| 1.0 - scenario.spec.evaluate(model, &probe).accuracy);
-    Some(TriggerSuccess { attacked, absent, attacked_mean })
+        models.map(|model| attack_success(&scenario.spec, model, &probe));
+    Some(TriggerSuccess { attacked: attacked?, absent: absent?, attacked_mean: attacked_mean? })
 }
 
 /// One model trained on all members' rows together, by the same code: what a federation is measured

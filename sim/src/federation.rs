@@ -26,15 +26,14 @@ use fedledger_ledger::decision::{RoundFailure, UpdateVerdict};
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::{Digest, IdError, MemberId};
 use fedledger_ledger::task::TaskSpec;
-use ndarray::Array2;
-use rayon::prelude::*;
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use thiserror::Error;
 
 pub use counterfactual::PlainAverage;
 
-use crate::attack::Knowledge;
+use crate::attack::{Knowledge, PublicRecord};
 use crate::model::ModelSpec;
-use crate::trainer::{LocalUpdate, Trainer};
+use crate::trainer::{train_round, LocalUpdate, RoundView, Trainer};
 
 /// Why a federation cannot run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -98,6 +97,7 @@ pub struct Federation {
     norms: Vec<u64>,
     trust: Vec<TrustRecord>,
     plain: PlainAverage,
+    record: PublicRecord,
     round: u64,
     frozen: bool,
 }
@@ -132,6 +132,7 @@ impl Federation {
         Ok(Self {
             trust: vec![TrustRecord::default(); members.len()],
             plain: PlainAverage::new(&model),
+            record: PublicRecord::new(to_floats(&schema, &model)),
             members,
             trainers,
             task,
@@ -188,6 +189,7 @@ impl Federation {
         let values = self.quantise(&updates)?;
         let num_examples: Vec<u64> = updates.iter().map(|update| update.num_examples).collect();
         self.plain.add(values.view(), &num_examples);
+        let revealed = self.revealed(values.view());
         let RoundJudgement { aggregate, verdicts } =
             judge(&self.task.rule, self.inputs(values, &num_examples)?);
         let led_to = aggregate.and_then(|aggregate| {
@@ -203,6 +205,10 @@ impl Federation {
             let surplus = self.norms.len().saturating_sub(NORM_ROUNDS);
             self.norms.drain(..surplus);
         }
+        if let Some(revealed) = revealed {
+            let model = self.model();
+            self.record.close_round(revealed, model);
+        }
         self.frozen = failure == Some(RoundFailure::TooManySuspects);
         Ok(RoundReport {
             round: self.round,
@@ -214,21 +220,18 @@ impl Federation {
     }
 
     fn train(&self) -> Vec<LocalUpdate> {
-        let (base, round) = (self.model(), self.round);
-        if self.knowledge == Knowledge::Colluders {
-            return self.trainers.par_iter().map(|trainer| trainer.train(round, &base)).collect();
-        }
-        let clean: Vec<Vec<f32>> =
-            self.trainers.par_iter().map(|trainer| trainer.clean_update(round, &base)).collect();
-        let honest: Vec<Vec<f32>> = self
-            .trainers
-            .iter()
-            .zip(clean)
-            .filter(|(trainer, _)| trainer.coalition.is_none())
-            .map(|(_, update)| update)
-            .collect();
-        let trainers = self.trainers.par_iter();
-        trainers.map(|trainer| trainer.train_knowing(round, &base, &honest)).collect()
+        let base = self.model();
+        let view = RoundView::new(self.round, &base, &self.record);
+        train_round(&self.trainers, &view, self.knowledge)
+    }
+
+    /// The updates of a round as the ledger reveals them, where somebody is there to use them.
+    fn revealed(&self, values: ArrayView2<'_, i32>) -> Option<Vec<Vec<f32>>> {
+        let watched = self.trainers.iter().any(|trainer| trainer.coalition.is_some());
+        let row = |row: ArrayView1<'_, i32>| {
+            to_floats(&self.schema, row.as_slice().expect("rows of an owned matrix are contiguous"))
+        };
+        watched.then(|| values.rows().into_iter().map(row).collect())
     }
 
     /// One row of integers for each member.

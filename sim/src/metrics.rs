@@ -4,6 +4,9 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attack::Probe;
+use crate::model::ModelSpec;
+
 /// Measures of one model on one data set. Shares are 0 to 1; `None` where a class is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
@@ -89,6 +92,37 @@ pub fn auc(scores: &[f32], labels: &[u32]) -> Option<f64> {
     }
     let u_doubled = rank_sum_doubled - positives * (positives + 1);
     Some(u_doubled as f64 / (2 * positives * negatives) as f64)
+}
+
+/// Share of a backdoor's probe that `model` gives the backdoor's class: its success rate. Take off
+/// what a model without attackers does on the same probe, since a trigger may mean something by
+/// itself. `None` when the probe has no rows.
+///
+/// # Panics
+/// When the model is another's.
+pub fn attack_success(spec: &ModelSpec, model: &[f32], probe: &Probe) -> Option<f64> {
+    if probe.data.rows() == 0 {
+        return None;
+    }
+    let predicted = spec.predict(model, probe.data.features.view());
+    let obeyed = predicted.iter().filter(|&&class| class == probe.target).count();
+    Some(obeyed as f64 / probe.data.rows() as f64)
+}
+
+/// Least accuracy over the sites' held-out parts with the index of that site, the first of equals;
+/// sites without held-out rows are passed over. `None` when there is no other.
+///
+/// # Panics
+/// When the model is another's.
+pub fn worst_site(
+    spec: &ModelSpec,
+    model: &[f32],
+    held_out: &[&crate::data::Dataset],
+) -> Option<(usize, f64)> {
+    let measured = held_out.iter().enumerate().filter(|(_, data)| data.rows() > 0);
+    measured
+        .map(|(k, data)| (k, spec.evaluate(model, data).accuracy))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use train::{train, Training};
+pub use train::{train, train_with, Step, Training};
 
 use crate::data::Dataset;
 use crate::metrics::{evaluate, Metrics};
@@ -193,6 +193,15 @@ impl ModelSpec {
             Self::Mlp { hidden, .. } => mlp::logits(hidden, model, features),
         };
         logits.into_iter().map(sigmoid).collect()
+    }
+
+    /// The class of each row of `features` (rows × features): 1 from probability ½ on.
+    ///
+    /// # Panics
+    /// When `model` or `features` has another width.
+    pub fn predict(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<u32> {
+        let positive = |probability: f32| u32::from(probability >= 0.5);
+        self.probabilities(model, features).into_iter().map(positive).collect()
     }
 
     /// Mean log loss over the rows and its gradient, flat.

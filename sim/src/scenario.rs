@@ -14,7 +14,7 @@ use fedledger_ledger::task::TaskSpec;
 use rand::seq::SliceRandom;
 use thiserror::Error;
 
-use crate::attack::{Attack, Knowledge};
+use crate::attack::{Attack, Knowledge, Schedule};
 use crate::data::{
     hospitals, load_csv_folder, standardize_sites, train_test, wdbc, CsvOptions, DataError,
     Dataset, Site, Skew,
@@ -64,6 +64,8 @@ pub struct Scenario {
     pub hostile: Vec<usize>,
     /// What they do.
     pub attack: Attack,
+    /// When and how hard they do it.
+    pub schedule: Schedule,
     /// The model.
     pub spec: ModelSpec,
     /// How members train.
@@ -153,6 +155,7 @@ impl Scenario {
             sites,
             hostile,
             attack,
+            schedule: Schedule::default(),
             spec: ModelSpec::Logistic { features },
             training: defaults::TRAINING,
             rounds: defaults::ROUNDS,
@@ -201,11 +204,12 @@ impl Scenario {
         let data: Vec<Arc<Dataset>> =
             self.sites.iter().map(|site| Arc::new(site.train.clone())).collect();
         let coalition = (!self.hostile.is_empty()).then(|| {
-            Arc::new(Coalition {
-                attack: self.attack.clone(),
-                members: self.sites.len(),
-                hostile: self.hostile.iter().map(|&k| (k, Arc::clone(&data[k]))).collect(),
-            })
+            Arc::new(Coalition::new(
+                self.attack.clone(),
+                self.schedule,
+                self.sites.len(),
+                self.hostile.iter().map(|&k| (k, Arc::clone(&data[k]))).collect(),
+            ))
         });
         let trainers = data.into_iter().enumerate().map(|(member, data)| Trainer {
             member,

@@ -1,10 +1,13 @@
 //! One member's local training, honest or hostile: what a hospital runs beside its node.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::Rng;
+use rayon::prelude::*;
 
-use crate::attack::{Attack, Situation};
+use crate::attack::{Attack, Knowledge, Lesson, PublicRecord, Schedule, Situation};
 use crate::data::Dataset;
 use crate::model::{train, ModelSpec, Tensor, Training, VALUE_MAX};
 use crate::seed;
@@ -21,15 +24,70 @@ pub struct LocalUpdate {
     pub num_examples: u64,
 }
 
+/// A round as a member sees it when it begins to train.
+#[derive(Debug, Clone, Copy)]
+pub struct RoundView<'a> {
+    /// Number of the round, from 1.
+    pub round: u64,
+    /// The flat model that it starts from.
+    pub base: &'a [f32],
+    /// What is public on the ledger.
+    pub record: &'a PublicRecord,
+    /// The honest members' updates of this very round, for an attacker that is granted them; see
+    /// [`Knowledge::Omniscient`].
+    pub honest: Option<&'a [Vec<f32>]>,
+}
+
+impl<'a> RoundView<'a> {
+    /// What a member sees on the ledger.
+    pub fn new(round: u64, base: &'a [f32], record: &'a PublicRecord) -> Self {
+        Self { round, base, record, honest: None }
+    }
+}
+
 /// The hostile members and what they agreed on. They share their data with each other.
 #[derive(Debug, Clone)]
 pub struct Coalition {
     /// What they do.
     pub attack: Attack,
+    /// When and how hard they do it.
+    pub schedule: Schedule,
     /// n: members of the consortium.
     pub members: usize,
     /// Index and training rows of each hostile member, the leader first.
     pub hostile: Vec<(usize, Arc<Dataset>)>,
+    indices: Vec<usize>,
+    pooled: Dataset,
+}
+
+impl Coalition {
+    /// A coalition among `members`; `hostile` has index and training rows of each of its members,
+    /// the leader first.
+    ///
+    /// # Panics
+    /// When `hostile` is empty or its data have different widths.
+    pub fn new(
+        attack: Attack,
+        schedule: Schedule,
+        members: usize,
+        hostile: Vec<(usize, Arc<Dataset>)>,
+    ) -> Self {
+        let pooled = Dataset::union(hostile.iter().map(|(_, data)| data.as_ref()));
+        let pooled = pooled.expect("a coalition has members");
+        let indices = hostile.iter().map(|(member, _)| *member).collect();
+        Self { attack, schedule, members, hostile, indices, pooled }
+    }
+}
+
+/// What a coalition computes once in a round, whoever of its members asks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Briefing {
+    /// By rank: what the member would submit if it were honest.
+    clean: Vec<Vec<f32>>,
+    /// By rank: what it trained on its poisoned rows.
+    poisoned: Vec<Vec<f32>>,
+    /// An estimate of the honest updates; empty when the attack needs none or is told them.
+    estimate: Vec<Vec<f32>>,
 }
 
 /// Trains one member.
@@ -49,32 +107,69 @@ pub struct Trainer {
     pub coalition: Option<Arc<Coalition>>,
 }
 
+/// What every member submits in one round, in the order of `trainers`; each coalition's common work
+/// is done once. The number of threads changes no bit.
+///
+/// # Panics
+/// When `view.base` has another number of parameters than the model.
+pub fn train_round(
+    trainers: &[Trainer],
+    view: &RoundView<'_>,
+    knowledge: Knowledge,
+) -> Vec<LocalUpdate> {
+    let honest: Vec<Vec<f32>> = trainers
+        .par_iter()
+        .filter(|trainer| trainer.coalition.is_none())
+        .map(|trainer| trainer.clean_update(view.round, view.base))
+        .collect();
+    let told = Some(honest.as_slice()).filter(|_| knowledge == Knowledge::Omniscient);
+    let view = RoundView { honest: told, ..*view };
+    // One briefing for each coalition, by its leader.
+    let mut briefings: BTreeMap<usize, Briefing> = BTreeMap::new();
+    for trainer in trainers {
+        if let Some(coalition) = &trainer.coalition {
+            briefings
+                .entry(coalition.indices[0])
+                .or_insert_with(|| trainer.brief(coalition, &view));
+        }
+    }
+    let hostile: Vec<Vec<f32>> = trainers
+        .par_iter()
+        .filter_map(|trainer| Some((trainer, trainer.coalition.as_ref()?)))
+        .map(|(trainer, coalition)| {
+            trainer.hostile_update(coalition, &view, &briefings[&coalition.indices[0]])
+        })
+        .collect();
+    let (mut honest, mut hostile) = (honest.into_iter(), hostile.into_iter());
+    let next = |trainer: &Trainer| {
+        let values = if trainer.coalition.is_none() { honest.next() } else { hostile.next() };
+        trainer.submission(values.expect("one update for each member"))
+    };
+    trainers.iter().map(next).collect()
+}
+
 impl Trainer {
-    /// What the member submits in `round`, from what it can know on the ledger; see
-    /// [`crate::attack::Knowledge::Colluders`].
+    /// What the member submits in `round`, from what it can know on the ledger without having kept
+    /// anything of earlier rounds; see [`Trainer::train_in`].
     ///
     /// # Panics
     /// When `base` has another number of parameters than the model.
     pub fn train(&self, round: u64, base: &[f32]) -> LocalUpdate {
-        let values = match &self.coalition {
-            None => self.clean_update(round, base),
-            Some(coalition) => {
-                let estimate = self.estimate(coalition, round, base);
-                self.hostile_update(coalition, round, base, &estimate)
-            }
-        };
-        self.submission(values)
+        self.train_in(&RoundView::new(round, base, &PublicRecord::default()))
     }
 
-    /// What the member submits if it has seen the honest members' updates of the round; an honest
-    /// member does not look. See [`crate::attack::Knowledge::Omniscient`].
+    /// What the member submits in a round. An honest member looks at nothing but number and base.
     ///
     /// # Panics
-    /// When a hostile member is given no honest update.
-    pub fn train_knowing(&self, round: u64, base: &[f32], honest: &[Vec<f32>]) -> LocalUpdate {
+    /// When `view.base` has another number of parameters than the model, or a hostile member is
+    /// told honest updates and there are none.
+    pub fn train_in(&self, view: &RoundView<'_>) -> LocalUpdate {
         let values = match &self.coalition {
-            None => self.clean_update(round, base),
-            Some(coalition) => self.hostile_update(coalition, round, base, honest),
+            None => self.clean_update(view.round, view.base),
+            Some(coalition) => {
+                let briefing = self.brief(coalition, view);
+                self.hostile_update(coalition, view, &briefing)
+            }
         };
         self.submission(values)
     }
@@ -112,17 +207,58 @@ impl Trainer {
         train(&self.spec, base, data, &self.training, &mut rng)
     }
 
+    /// What the coalition computes for the round; every member finds the same.
+    fn brief(&self, coalition: &Coalition, view: &RoundView<'_>) -> Briefing {
+        let pairs: Vec<(Vec<f32>, Vec<f32>)> = (0..coalition.hostile.len())
+            .into_par_iter()
+            .map(|rank| self.clean_and_poisoned(coalition, rank, view))
+            .collect();
+        let (clean, poisoned): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let estimated = coalition.attack.needs_honest_updates() && view.honest.is_none();
+        let estimate = if estimated { self.estimate(coalition, &clean, view) } else { Vec::new() };
+        Briefing { clean, poisoned, estimate }
+    }
+
+    fn clean_and_poisoned(
+        &self,
+        coalition: &Coalition,
+        rank: usize,
+        view: &RoundView<'_>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let (member, data) = &coalition.hostile[rank];
+        let clean = self.update_on(data, *member, "train", view.round, view.base);
+        let strength = coalition.schedule.strength(view.round, rank);
+        if strength == 0.0 {
+            return (clean.clone(), clean);
+        }
+        let lesson = Lesson {
+            spec: self.spec,
+            training: &self.training,
+            data,
+            base: view.base,
+            record: view.record,
+            strength,
+            members: coalition.members,
+            hostile: coalition.hostile.len(),
+            rank,
+        };
+        // The same rows are poisoned in every round.
+        let mut rng = seed::stream(self.seed, "poison", *member as u64, 0);
+        let poisoned: Cow<'_, Dataset> = coalition.attack.poison_data(&lesson, &mut rng);
+        let mut rng = seed::stream(self.seed, "train", *member as u64, view.round);
+        let poisoned = coalition.attack.train(&lesson, &poisoned, &mut rng);
+        (clean, poisoned)
+    }
+
     /// Clean updates of the whole coalition, with further ones on bootstrap resamples of its data
     /// when they are too few for a spread.
-    fn estimate(&self, coalition: &Coalition, round: u64, base: &[f32]) -> Vec<Vec<f32>> {
-        if !coalition.attack.needs_honest_updates() {
-            return Vec::new();
-        }
-        let mut updates: Vec<Vec<f32>> = coalition
-            .hostile
-            .iter()
-            .map(|(member, data)| self.update_on(data, *member, "train", round, base))
-            .collect();
+    fn estimate(
+        &self,
+        coalition: &Coalition,
+        clean: &[Vec<f32>],
+        view: &RoundView<'_>,
+    ) -> Vec<Vec<f32>> {
+        let mut updates = clean.to_vec();
         for k in updates.len()..ESTIMATE_MIN {
             let (leader, data) = &coalition.hostile[k % coalition.hostile.len()];
             let mut rng = seed::stream(self.seed, "bootstrap", *leader as u64, k as u64);
@@ -130,47 +266,45 @@ impl Trainer {
                 (0..data.rows()).map(|_| rng.gen_range(0..data.rows())).collect();
             let resample = data.select(&rows);
             let purpose = format!("bootstrap-{k}");
-            updates.push(self.update_on(&resample, *leader, &purpose, round, base));
+            updates.push(self.update_on(&resample, *leader, &purpose, view.round, view.base));
         }
         updates
-    }
-
-    fn poisoned_update(
-        &self,
-        coalition: &Coalition,
-        member: usize,
-        data: &Dataset,
-        round: u64,
-        base: &[f32],
-    ) -> Vec<f32> {
-        // The same rows are poisoned in every round.
-        let mut rng = seed::stream(self.seed, "poison", member as u64, 0);
-        let poisoned = coalition.attack.poison_data(data, &mut rng);
-        self.update_on(&poisoned, member, "train", round, base)
     }
 
     fn hostile_update(
         &self,
         coalition: &Coalition,
-        round: u64,
-        base: &[f32],
-        honest: &[Vec<f32>],
+        view: &RoundView<'_>,
+        briefing: &Briefing,
     ) -> Vec<f32> {
-        let own = self.poisoned_update(coalition, self.member, &self.data, round, base);
-        let (leader, data) = &coalition.hostile[0];
-        let leader = if *leader == self.member {
-            own.clone()
-        } else {
-            self.poisoned_update(coalition, *leader, data, round, base)
-        };
+        let rank = coalition.indices.iter().position(|&member| member == self.member);
+        let rank = rank.expect("a hostile member is in its coalition");
+        let strength = coalition.schedule.strength(view.round, rank);
+        if strength == 0.0 {
+            return briefing.clean[rank].clone();
+        }
         let situation = Situation {
+            round: view.round,
+            strength,
+            seed: self.seed,
             members: coalition.members,
-            hostile: coalition.hostile.len(),
-            honest,
-            own: &own,
-            leader: &leader,
+            hostile: &coalition.indices,
+            rank,
+            base: view.base,
+            record: view.record,
+            knowledge: match view.honest {
+                Some(_) => Knowledge::Omniscient,
+                None => Knowledge::Colluders,
+            },
+            honest: view.honest.unwrap_or(&briefing.estimate),
+            clean: &briefing.clean[rank],
+            own: &briefing.poisoned[rank],
+            leader: &briefing.poisoned[0],
+            spec: self.spec,
+            training: &self.training,
+            pooled: &coalition.pooled,
         };
-        let mut rng = seed::stream(self.seed, "craft", self.member as u64, round);
+        let mut rng = seed::stream(self.seed, "craft", self.member as u64, view.round);
         let mut update = coalition.attack.craft(&situation, &mut rng);
         // A value that no canonical update can hold would only get it refused.
         for value in &mut update {
@@ -188,18 +322,21 @@ impl Trainer {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Coalition, Trainer};
-    use crate::attack::{Alie, Attack, InnerProduct, SignFlip, Sybil};
+    use super::{train_round, Coalition, RoundView, Trainer};
+    use crate::attack::{
+        Alie, Attack, InnerProduct, Knowledge, PublicRecord, Schedule, SignFlip, Sybil,
+    };
     use crate::data::fixtures::clouds;
     use crate::model::{ModelSpec, Training};
 
     fn trainers(attack: &Attack, hostile: &[usize]) -> Vec<Trainer> {
+        scheduled(attack, Schedule::default(), hostile)
+    }
+
+    fn scheduled(attack: &Attack, schedule: Schedule, hostile: &[usize]) -> Vec<Trainer> {
         let parts: Vec<_> = (0..5).map(|k| Arc::new(clouds(40, 3, k))).collect();
-        let coalition = Arc::new(Coalition {
-            attack: attack.clone(),
-            members: 5,
-            hostile: hostile.iter().map(|&k| (k, Arc::clone(&parts[k]))).collect(),
-        });
+        let shared = hostile.iter().map(|&k| (k, Arc::clone(&parts[k]))).collect();
+        let coalition = Arc::new(Coalition::new(attack.clone(), schedule, 5, shared));
         let training = Training {
             epochs: 2,
             batch_size: 8,
@@ -265,7 +402,40 @@ mod tests {
         let attack = Attack::InnerProduct(InnerProduct { epsilon: 1.0 });
         let hostile = &trainers(&attack, &[2])[2];
         let honest = [vec![1.0f32, 2.0, 3.0, 4.0]];
-        let update = hostile.train_knowing(1, &[0.0; 4], &honest).values;
-        assert_eq!(update, [-1.0, -2.0, -3.0, -4.0]);
+        let record = PublicRecord::default();
+        let view = RoundView { honest: Some(&honest), ..RoundView::new(1, &[0.0; 4], &record) };
+        assert_eq!(hostile.train_in(&view).values, [-1.0, -2.0, -3.0, -4.0]);
+    }
+
+    #[test]
+    fn a_round_is_what_each_member_computes_alone() {
+        let base = [0.0; 4];
+        let record = PublicRecord::default();
+        for attack in Attack::all() {
+            let trainers = trainers(&attack, &[1, 3]);
+            let view = RoundView::new(2, &base, &record);
+            let together = train_round(&trainers, &view, Knowledge::Colluders);
+            for (trainer, update) in trainers.iter().zip(&together) {
+                assert_eq!(trainer.train(2, &base), *update, "{}", attack.name());
+            }
+        }
+    }
+
+    #[test]
+    fn outside_its_schedule_a_hostile_member_is_honest() {
+        let schedule = Schedule { from: 3, ramp: 2, until: Some(4), ..Schedule::default() };
+        for attack in Attack::all() {
+            let hostile = &scheduled(&attack, schedule, &[2, 4])[4];
+            let base = [0.0; 4];
+            for round in 1..=5 {
+                let clean = hostile.clean_update(round, &base);
+                let is_clean = hostile.train(round, &base).values == clean;
+                assert_eq!(is_clean, !(3..=4).contains(&round), "{} in {round}", attack.name());
+            }
+        }
+        // Half strength is half way.
+        let flip = Attack::SignFlip(SignFlip { scale: 1.0 });
+        let half = scheduled(&flip, schedule, &[2])[2].train(3, &[0.0; 4]).values;
+        assert!(half.iter().all(|value| value.abs() < 1e-7), "{half:?}");
     }
 }

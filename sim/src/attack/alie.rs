@@ -7,9 +7,11 @@
 //! Deviations: with n = 4, f = 1 the formula gives a negative z (and with f = 2 of 7 one near 0),
 //! which would help the model; z is kept at least [`Z_MIN`]. σ is the population deviation.
 
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{mean, Situation};
+use super::vector::{deviation, mean};
+use super::{Hostile, Situation};
 
 /// Least z: well inside the range of three honest updates, whose extremes lie 0.85 σ from the mean
 /// on average.
@@ -17,22 +19,35 @@ pub const Z_MIN: f64 = 0.85;
 
 /// Knobs of the attack.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Alie {
     /// z; from n and f when absent.
     pub z: Option<f64>,
 }
 
-impl Alie {
-    pub(super) fn craft(&self, situation: &Situation<'_>) -> Vec<f32> {
-        let z = self.z.unwrap_or_else(|| z_max(situation.members, situation.hostile).max(Z_MIN));
-        let mean = mean(situation.honest);
-        let count = situation.honest.len() as f64;
-        let at = |k: usize| {
-            let squares = situation.honest.iter().map(|u| (f64::from(u[k]) - mean[k]).powi(2));
-            (mean[k] - z * (squares.sum::<f64>() / count).sqrt()) as f32
-        };
-        (0..mean.len()).map(at).collect()
+/// μ − z·σ of `honest`, with σ over their number less `freedom`.
+pub(super) fn little(honest: &[Vec<f32>], z: f64, freedom: usize) -> Vec<f32> {
+    let mean = mean(honest);
+    let deviation = deviation(honest, &mean, freedom);
+    mean.iter().zip(deviation).map(|(mean, deviation)| (mean - z * deviation) as f32).collect()
+}
+
+impl Hostile for Alie {
+    fn describe(&self) -> String {
+        "hides inside the spread of honest updates".to_owned()
+    }
+
+    fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
+        let least = z_max(situation.members, situation.hostile.len()).max(Z_MIN);
+        little(situation.honest, self.z.unwrap_or(least), 0)
+    }
+
+    fn grades_itself(&self) -> bool {
+        false
+    }
+
+    fn needs_honest_updates(&self) -> bool {
+        true
     }
 }
 
@@ -47,7 +62,7 @@ pub fn z_max(members: usize, hostile: usize) -> f64 {
 }
 
 /// Φ⁻¹ by Newton's method on Φ; exact to 1e-12 for shares from 0.001 to 0.999.
-fn normal_quantile(share: f64) -> f64 {
+pub(super) fn normal_quantile(share: f64) -> f64 {
     let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
     (0..60).fold(0.0, |x, _| {
         let step = (normal_share(x) - share) / density(x);
@@ -67,8 +82,9 @@ fn normal_share(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{normal_quantile, z_max, Alie};
-    use crate::attack::Situation;
+    use super::{normal_quantile, z_max, Alie, Hostile};
+    use crate::attack::situation::fixtures::Scene;
+    use crate::seed;
 
     #[test]
     fn quantiles_are_those_of_the_tables() {
@@ -84,12 +100,12 @@ mod tests {
 
     #[test]
     fn the_update_lies_z_deviations_under_the_mean() {
-        let honest = [vec![1.0, 5.0], vec![3.0, 5.0]];
-        let own = [0.0, 0.0];
-        let situation =
-            Situation { members: 4, hostile: 1, honest: &honest, own: &own, leader: &own };
-        assert_eq!(Alie { z: Some(1.5) }.craft(&situation), [0.5, 5.0]);
-        let kept = Alie::default().craft(&situation);
+        let mut scene = Scene::new(&[vec![1.0, 5.0], vec![3.0, 5.0]]);
+        (scene.members, scene.hostile) = (4, vec![0]);
+        let mut rng = seed::stream(1, "attack", 0, 0);
+        let craft = |attack: Alie, rng: &mut _| attack.craft(&scene.at(0), rng);
+        assert_eq!(craft(Alie { z: Some(1.5) }, &mut rng), [0.5, 5.0]);
+        let kept = craft(Alie::default(), &mut rng);
         assert!((kept[0] - 1.15).abs() < 1e-6, "{kept:?}");
     }
 }

@@ -27,6 +27,18 @@ pub struct Training {
     pub class_balanced: bool,
 }
 
+/// What may be changed in each step of training: nothing, for an honest member.
+pub trait Step {
+    /// Sees the gradient, weight decay included, before momentum and step; `model` is the flat model
+    /// that it was taken at.
+    fn gradient(&mut self, _model: &[f32], _gradient: &mut [f32]) {}
+
+    /// Sees the flat model after the step.
+    fn model(&mut self, _model: &mut [f32]) {}
+}
+
+impl Step for () {}
+
 /// Trains from `base` on `data` and returns trained − base.
 ///
 /// # Panics
@@ -38,6 +50,21 @@ pub fn train(
     training: &Training,
     rng: &mut impl Rng,
 ) -> Vec<f32> {
+    train_with(spec, base, data, training, rng, &mut ())
+}
+
+/// [`train`] with `step` in every step's way.
+///
+/// # Panics
+/// As [`train`].
+pub fn train_with(
+    spec: &ModelSpec,
+    base: &[f32],
+    data: &Dataset,
+    training: &Training,
+    rng: &mut impl Rng,
+    step: &mut impl Step,
+) -> Vec<f32> {
     assert!(data.rows() > 0 && training.batch_size > 0, "there are rows and batches to train on");
     let biases = spec.biases();
     let mut model = base.to_vec();
@@ -47,12 +74,16 @@ pub fn train(
         for batch in order.chunks(training.batch_size) {
             let features = data.features.select(Axis(0), batch);
             let labels: Vec<u32> = batch.iter().map(|&row| data.labels[row]).collect();
-            let (_, gradient) = spec.gradient(&model, features.view(), &labels);
+            let (_, mut gradient) = spec.gradient(&model, features.view(), &labels);
+            for (k, slope) in gradient.iter_mut().enumerate() {
+                *slope += if biases[k] { 0.0 } else { training.l2 * model[k] };
+            }
+            step.gradient(&model, &mut gradient);
             for (k, slope) in gradient.into_iter().enumerate() {
-                let decay = if biases[k] { 0.0 } else { training.l2 * model[k] };
-                velocity[k] = training.momentum * velocity[k] + slope + decay;
+                velocity[k] = training.momentum * velocity[k] + slope;
                 model[k] -= training.learning_rate * velocity[k];
             }
+            step.model(&mut model);
         }
     }
     model.iter().zip(base).map(|(trained, start)| trained - start).collect()
