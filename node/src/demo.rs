@@ -3,10 +3,11 @@
 //! checks all of it.
 
 mod hospital;
+mod interrupt;
 mod outsider;
 mod screen;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _};
@@ -19,6 +20,7 @@ use fedledger_sim::federation::named_bits;
 use fedledger_sim::scenario::{self, Scenario};
 
 use self::hospital::Hospital;
+use self::interrupt::Cleanup;
 use self::screen::Screen;
 use crate::devnet::{this_program, Devnet, Plan, PlannedTask, Running};
 
@@ -52,19 +54,26 @@ pub const INSTITUTIONS: usize = 7;
 /// # Errors
 /// When it cannot be set up, a node fails, or a round does not end.
 pub fn run(options: &DemoOptions) -> anyhow::Result<bool> {
+    let temporary = tempfile::Builder::new().prefix("fedledger-demo-").tempdir()?;
+    let cleanup = Cleanup::on_interrupt(temporary.path().to_owned())?;
+    let result = show(options, temporary.path(), &cleanup);
+    cleanup.unless_interrupted();
+    result
+}
+
+fn show(options: &DemoOptions, temporary: &Path, cleanup: &Cleanup) -> anyhow::Result<bool> {
     let started = Instant::now();
     let mut scenario = build_scenario(options)?;
     scenario.rounds = options.rounds;
     let task = TaskId::new("demo").expect("a fixed id");
     let members = member_ids(&scenario)?;
     let spec = task_spec(&scenario, task)?;
-    let temporary = tempfile::Builder::new().prefix("fedledger-demo-").tempdir()?;
-    let dir = options.keep.clone().unwrap_or_else(|| temporary.path().join("consortium"));
+    let dir = options.keep.clone().unwrap_or_else(|| temporary.join("consortium"));
     let screen = Screen::new(&members, &scenario.hostile);
     screen.opening(&scenario, &spec, &dir);
 
     let devnet = create(&dir, &members, &scenario, &spec)?;
-    let running = start(&devnet)?;
+    let running = start(&devnet, cleanup)?;
     screen.nodes_up(&running, started.elapsed());
     let hospitals = hospitals(&scenario, &devnet, &running, &spec)?;
     let summary = train(&scenario, &spec, &hospitals, &screen)?;
@@ -114,7 +123,7 @@ fn task_spec(scenario: &Scenario, task: TaskId) -> anyhow::Result<TaskSpec> {
 }
 
 fn create(
-    dir: &std::path::Path,
+    dir: &Path,
     members: &[MemberId],
     scenario: &Scenario,
     spec: &TaskSpec,
@@ -130,11 +139,13 @@ fn create(
     Devnet::create(dir, &plan)
 }
 
-fn start(devnet: &Devnet) -> anyhow::Result<Vec<Running>> {
+fn start(devnet: &Devnet, cleanup: &Cleanup) -> anyhow::Result<Vec<Running>> {
     let program = this_program()?;
     let mut running = Vec::new();
     for node in &devnet.nodes {
-        running.push(Running::launch(&program, &node.home)?);
+        let process = Running::launch(&program, &node.home)?;
+        cleanup.started(process.pid());
+        running.push(process);
     }
     for (node, process) in devnet.nodes.iter().zip(&mut running) {
         process.wait_ready(PATIENCE).with_context(|| format!("the node of {}", node.member))?;

@@ -110,15 +110,14 @@ impl Devnet {
     /// When a node's process cannot be ended.
     pub fn down(&mut self, patience: Duration) -> anyhow::Result<usize> {
         let mut stopped = 0;
-        for node in &self.nodes {
-            if node.is_running() {
-                process::terminate(node.pid.expect("it runs"))?;
-            }
+        for node in self.nodes.iter().filter(|node| node.is_running()) {
+            process::terminate(node.pid.expect("it runs"))?;
+            stopped += 1;
         }
         let until = Instant::now() + patience;
         for node in &mut self.nodes {
             if let Some(pid) = node.pid.take() {
-                stopped += usize::from(process::wait_or_kill(pid, &node.home, until)?);
+                process::wait_or_kill(pid, &node.home, until)?;
             }
             node.http = None;
         }

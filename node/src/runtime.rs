@@ -31,7 +31,7 @@ use fedledger_ledger::ids::{Digest, Height, MemberId};
 use fedledger_ledger::store::{BlobStore, LedgerStore};
 use tokio::sync::{watch, Notify};
 
-pub use self::start::{run, RunOptions};
+pub use self::start::{run, run_on, RunOptions};
 pub use self::status::guarantee;
 
 use self::fetching::Fetching;

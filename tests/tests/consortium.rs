@@ -101,6 +101,56 @@ fn a_node_restored_from_an_old_disk_signs_nothing_twice() {
 }
 
 #[test]
+fn a_validator_that_proposes_a_wrong_outcome_is_outvoted() {
+    let liar = 2;
+    let mut consortium = Consortium::start_with_liar(4, 40, liar);
+    // Validators take turns in proposing: sooner or later an outcome falls to the liar.
+    let lied = |consortium: &Consortium| consortium.said(liar, "names a false model");
+    let mut round = RoundNumber(0);
+    while lied(&consortium) < 2 {
+        assert!(round.0 < 40, "in {round} rounds the liar never had an outcome to propose");
+        round = round.next();
+        consortium.play_round(round, &[]);
+    }
+    for honest in [0, 1, 3] {
+        let refused = consortium.said(honest, "differs from the one computed here");
+        assert!(refused > 0, "member {honest} accepted a wrong outcome");
+    }
+    consortium.wait_same_tip();
+    // Every ledger, the liar's too, is replayed: what was decided is what the contract computes.
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn a_stranger_with_the_genesis_document_gets_no_block_and_no_blob() {
+    let mut consortium = Consortium::start(4, 2);
+    let stranger = consortium.make_stranger();
+    consortium.play_round(RoundNumber(1), &[]);
+    // It dials everybody, again and again, while they play on.
+    let mut played = false;
+    stranger.run_until("the stranger to be turned away", |stranger, status| {
+        if !std::mem::replace(&mut played, true) {
+            consortium.play_round(RoundNumber(2), &[]);
+        }
+        assert_eq!(status.height, Height(0), "a stranger got a block");
+        assert!(status.peers.iter().all(|peer| !peer.connected), "a stranger got a link");
+        stranger.refusals() >= 12
+    });
+    assert_eq!(stranger.blobs().len(), 0, "a stranger got a blob: {:?}", stranger.blobs());
+    // The same program under a member's network key gets everything, so it did ask rightly.
+    consortium.wait_same_tip();
+    let tip = consortium.height(0);
+    consortium.kill(3);
+    consortium.hand_over_network_key(3, &stranger);
+    stranger.run_until("the member's key to open the door", |stranger, status| {
+        status.height >= tip && !stranger.blobs().is_empty()
+    });
+    consortium.restart(3);
+    consortium.wait_same_tip();
+    consortium.stop_and_audit();
+}
+
+#[test]
 fn members_that_only_dial_out_take_full_part() {
     let mut consortium = Consortium::start_with_dial_only(4, 2, &[2, 3]);
     consortium.play_round(RoundNumber(1), &[]);

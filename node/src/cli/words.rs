@@ -2,6 +2,7 @@
 
 use fedledger_ledger::decision::{Measure, Reason, RoundFailure, UpdateVerdict, Verdict};
 use fedledger_ledger::entry::Standing;
+use fedledger_ledger::task::AggregationRule;
 
 use crate::output::micro;
 
@@ -23,6 +24,18 @@ pub fn standing_word(standing: Standing) -> &'static str {
         Standing::Probation => "probation",
         Standing::Quarantine => "quarantine",
     }
+}
+
+/// A rule with its parameters, as a task file names them: `centered_clipping, iterations 3`.
+pub fn rule_words(rule: &AggregationRule) -> String {
+    let named = serde_json::to_value(rule).expect("a rule is plain data");
+    let fields = named.as_object().into_iter().flatten();
+    let knobs = fields.filter(|(key, value)| *key != "name" && !value.is_null());
+    let mut words = named["name"].as_str().unwrap_or("unnamed").to_owned();
+    for (key, value) in knobs {
+        words.push_str(&format!(", {} {value}", key.replace('_', " ")));
+    }
+    words
 }
 
 /// Thousandths as a factor: 2500 → `2.500`.

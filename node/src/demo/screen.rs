@@ -14,7 +14,7 @@ use fedledger_sim::scenario::Scenario;
 use super::Summary;
 use crate::api::types::{RoundView, TrustView};
 use crate::audit::AuditReport;
-use crate::cli::words::{failure_words, reason_words, standing_word, verdict_word};
+use crate::cli::words::{failure_words, reason_words, rule_words, standing_word, verdict_word};
 use crate::devnet::Running;
 
 /// Prints; knows who is hostile, which the ledger does not.
@@ -61,7 +61,8 @@ impl Screen {
                 scenario.attack.describe()
             );
         }
-        println!("\n  rule      {:?}, up to f = {} hostile of {n}", spec.rule, spec.byzantine);
+        let (rule, f) = (rule_words(&spec.rule), spec.byzantine);
+        println!("\n  rule      {rule}, up to f = {f} hostile of {n}");
         println!("  promise   the ledger is safe with up to {} hostile members", byzantine_max(n));
         println!("  folder    {}", dir.display());
     }

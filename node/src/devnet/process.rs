@@ -209,11 +209,8 @@ pub(super) fn terminate(pid: u32) -> anyhow::Result<()> {
     kill_process(id, Signal::TERM).with_context(|| format!("cannot end process {pid}"))
 }
 
-/// Waits for a process to end and kills it when time is up. Returns whether it had to be waited for.
-pub(super) fn wait_or_kill(pid: u32, home: &Path, until: Instant) -> anyhow::Result<bool> {
-    if !is_ours(pid, home) {
-        return Ok(false);
-    }
+/// Waits for a process to end and kills it when time is up.
+pub(super) fn wait_or_kill(pid: u32, home: &Path, until: Instant) -> anyhow::Result<()> {
     while is_ours(pid, home) {
         if Instant::now() > until {
             let id = process(pid).context("not a process id")?;
@@ -221,5 +218,5 @@ pub(super) fn wait_or_kill(pid: u32, home: &Path, until: Instant) -> anyhow::Res
         }
         std::thread::sleep(POLL);
     }
-    Ok(true)
+    Ok(())
 }

@@ -51,6 +51,18 @@ fn open_store(home: &Home, config: &Config, genesis: &Genesis) -> anyhow::Result
 /// # Errors
 /// When it cannot start, or had to stop because something failed that cannot be passed over.
 pub async fn run(options: RunOptions) -> anyhow::Result<()> {
+    run_on(options, |chain| chain).await
+}
+
+/// Runs a node whose engine is given `application` made from the chain, instead of the chain itself:
+/// for nodes that misbehave on purpose, in tests and drills.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    options: RunOptions,
+    application: impl FnOnce(Arc<Chain>) -> Arc<dyn Application>,
+) -> anyhow::Result<()> {
     let home = Home::new(&options.home);
     let config = home.config()?;
     let genesis = home.genesis().context("the genesis document")?;
@@ -69,11 +81,10 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let (network, transport, events) =
         Network::start(network_config, Arc::new(serving), Arc::clone(&blobs)).await?;
     tracing::info!(addresses = ?network.listen_addresses(), "listening for members");
-    let application: Arc<dyn Application> = chain.clone();
     let engine = engine::start(
         EngineConfig::new(chain.genesis().chain_id.clone(), data.join("consensus")),
         config.member_id().map(|_| keys.validator),
-        application,
+        application(chain.clone()),
         transport,
     )?;
 

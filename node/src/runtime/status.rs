@@ -21,7 +21,7 @@ impl Node {
         let head = store.log_head().unwrap_or_else(|error| panic!("{error}"));
         let validators = StateView::new(store).active_members().len();
         let engine = *self.engine.borrow();
-        let peers = self
+        let mut peers: Vec<PeerStatus> = self
             .network
             .peers()
             .into_iter()
@@ -33,6 +33,7 @@ impl Node {
                 height: None,
             })
             .collect();
+        peers.sort_by(|one, other| one.member.cmp(&other.member));
         NodeStatus {
             chain_id: self.genesis().chain_id.clone(),
             member: self.member_id().cloned(),

@@ -24,6 +24,7 @@ use fedledger_node::keys::NodeKeys;
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_AGAIN: Duration = Duration::from_millis(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fedledger-under-test");
+const LIAR: &str = env!("CARGO_BIN_EXE_fedledger-liar");
 
 pub struct Consortium {
     devnet: Devnet,
@@ -60,10 +61,19 @@ fn task_spec(n: usize, rounds: u64) -> TaskSpec {
 
 impl Consortium {
     pub fn start(n: usize, rounds: u64) -> Self {
-        Self::start_with_dial_only(n, rounds, &[])
+        Self::start_as(n, rounds, &[], None)
     }
 
     pub fn start_with_dial_only(n: usize, rounds: u64, dial_only: &[usize]) -> Self {
+        Self::start_as(n, rounds, dial_only, None)
+    }
+
+    /// One member's node proposes wrong outcomes and votes for everything.
+    pub fn start_with_liar(n: usize, rounds: u64, liar: usize) -> Self {
+        Self::start_as(n, rounds, &[], Some(liar))
+    }
+
+    fn start_as(n: usize, rounds: u64, dial_only: &[usize], liar: Option<usize>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spec = task_spec(n, rounds);
         let schema = Schema::of(&spec).unwrap();
@@ -75,7 +85,11 @@ impl Consortium {
         let nodes = devnet
             .nodes
             .iter()
-            .map(|node| Some(Running::launch(Path::new(PROGRAM), &node.home).unwrap()))
+            .enumerate()
+            .map(|(member, node)| {
+                let program = if liar == Some(member) { LIAR } else { PROGRAM };
+                Some(Running::launch(Path::new(program), &node.home).unwrap())
+            })
             .collect();
         let clients = RefCell::new(Vec::new());
         let mut consortium = Self { devnet, nodes, clients, task, schema, folder };
@@ -136,6 +150,27 @@ impl Consortium {
     pub fn restore_data(&self, member: usize) {
         self.wipe_data(member);
         copy_folder(&self.folder.path().join("backup"), &self.data(member));
+    }
+
+    /// Makes the home of a node that has the genesis document and keys that nobody lists.
+    pub fn make_stranger(&self) -> Stranger {
+        let home = Home::new(self.folder.path().join("stranger"));
+        fs::create_dir_all(home.path()).unwrap();
+        fs::copy(self.home(0).genesis_file(), home.genesis_file()).unwrap();
+        NodeKeys::create(home.path()).unwrap();
+        let mut config = Config::default();
+        config.http.address = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+        config.network.listen = Vec::new();
+        config.network.dial_only = true;
+        config.log.level = "debug".to_owned();
+        fs::write(home.config_file(), config.to_text()).unwrap();
+        Stranger { home, data: self.folder.path().join("stranger/data") }
+    }
+
+    /// Gives the stranger the network key of a member whose node is down.
+    pub fn hand_over_network_key(&self, member: usize, stranger: &Stranger) {
+        let key = |home: &Path| fedledger_node::keys::keys_dir(home).join("network.key");
+        fs::copy(key(self.home(member).path()), key(stranger.home.path())).unwrap();
     }
 
     // Updates.
@@ -345,11 +380,16 @@ impl Consortium {
         assert!(found, "the log has no {kind}");
     }
 
+    /// How often a node's log has these words.
+    pub fn said(&self, member: usize, words: &str) -> usize {
+        let log = fs::read_to_string(self.devnet.nodes[member].home.join("node.log")).unwrap();
+        log.matches(words).count()
+    }
+
     /// No node has seen another sign two different things for one step.
     pub fn assert_no_evidence(&self) {
-        for node in &self.devnet.nodes {
-            let log = fs::read_to_string(node.home.join("node.log")).unwrap();
-            assert!(!log.contains("equivocation"), "{} saw an equivocation:\n{log}", node.member);
+        for (member, node) in self.devnet.nodes.iter().enumerate() {
+            assert_eq!(self.said(member, "equivocation"), 0, "{} saw one", node.member);
         }
     }
 
@@ -392,6 +432,48 @@ impl Consortium {
         for chain in &ids {
             assert_eq!(chain[..], longest[..chain.len()], "two nodes have different chains");
         }
+    }
+}
+
+/// A node of somebody whom the ledger does not list.
+pub struct Stranger {
+    home: Home,
+    data: PathBuf,
+}
+
+impl Stranger {
+    /// Runs until `enough` says so, and stops.
+    pub fn run_until(&self, what: &str, mut enough: impl FnMut(&Self, &NodeStatus) -> bool) {
+        let running = Running::start(Path::new(PROGRAM), self.home.path(), PATIENCE).unwrap();
+        let client = Client::of_address(running.http.parse().unwrap(), None);
+        until(what, || {
+            let status: NodeStatus = client.get("/v1/status").unwrap();
+            enough(self, &status).then_some(())
+        });
+        running.stop(PATIENCE).unwrap();
+    }
+
+    /// How often it was turned away.
+    pub fn refusals(&self) -> usize {
+        let log = fs::read_to_string(self.home.path().join("node.log")).unwrap();
+        log.matches("a dial failed").count() + log.matches("connection closed").count()
+    }
+
+    /// Names of the blobs that it holds.
+    pub fn blobs(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.data.join("blobs")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path);
+                }
+            }
+        }
+        found
     }
 }
 
