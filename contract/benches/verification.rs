@@ -17,12 +17,13 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use consortium::{member_id, Consortium};
+use consortium::{chain_id, member_id, Consortium};
 use ed25519_dalek::{Signature, VerifyingKey};
 use fedledger_contract::canonical::Schema;
 use fedledger_contract::{decide, Replayer, StateView};
 use fedledger_ledger::block::{vote_sign_bytes, VoteType};
 use fedledger_ledger::codec::to_canonical;
+use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::ids::{Digest, TaskId};
 use fedledger_ledger::keys::{Domain, PublicKey};
 use fedledger_ledger::task::{
@@ -86,17 +87,26 @@ fn play(members: usize) -> (Consortium, usize) {
             let bytes = schema.encode(&values).expect("the values are in range");
             let update = Digest::of(&bytes);
             blobs.insert(update, bytes);
+            let opening = UpdateOpening {
+                chain_id: chain_id(),
+                task: task_id(),
+                round: open.round,
+                member: member_id(member),
+                update,
+                salt: Salt(update.0),
+            };
             commits.push(Action::CommitUpdate {
                 task: task_id(),
                 round: open.round,
                 base_model: open.base_model,
-                update,
+                commitment: opening.commitment(),
                 num_examples: 100,
                 byte_length: schema.byte_length(),
                 claims: None,
                 attestation: None,
             });
-            reveals.push(Action::RevealUpdate { task: task_id(), round: open.round, update });
+            let UpdateOpening { task, round, update, salt, .. } = opening;
+            reveals.push(Action::RevealUpdate { task, round, update, salt });
         }
         for actions in [commits, reveals] {
             let signed = actions.into_iter().enumerate();

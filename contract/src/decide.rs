@@ -103,7 +103,7 @@ fn pending_of(view: &StateView<'_>, task: &TaskId) -> Option<Pending> {
     let (spec, progress, round) = running(view, task)?;
     let revealed = round.roster.iter().filter(|line| line.exclusion.is_none());
     let mut blobs = vec![round.base_model];
-    blobs.extend(revealed.map(|line| line.update));
+    blobs.extend(revealed.filter_map(|line| line.update));
     blobs.extend(start_digest(&spec, &progress));
     Some(Pending { task: task.clone(), round: round.round, kind, deadline: round.deadline, blobs })
 }
@@ -168,7 +168,8 @@ fn round_inputs(
             None => {
                 let mut row = values.row_mut(free_row);
                 let row = row.as_slice_mut().expect("the rows of an owned matrix are contiguous");
-                read_update(schema, line, &read(blobs, &line.update)?, row)
+                let update = line.update.expect("what was not revealed is excluded");
+                read_update(schema, line, &read(blobs, &update)?, row)
                     .unwrap_or(Content::Row(free_row))
             }
         };

@@ -14,15 +14,24 @@
 //! a task that gives tensors different scales gives them different units thereby.
 //!
 //! *What is known of f.* A rule is to withstand f of the updates. Members in quarantine, and those
-//! whose update was proved faulty in this round (equivocation, not of the schema, not of the length,
-//! a copy), are among those f and are not among the updates any more, so the rule is asked to
-//! withstand f less their number, and `updates_min` falls by as much. An update that is refused for
-//! its norm proves nothing and lowers neither.
+//! whose update was proved faulty in this round (equivocation, not of the schema, not of the length),
+//! are among those f and are not among the updates any more, so the rule is asked to withstand f less
+//! their number, and `updates_min` falls by as much; telling copies count alike (below). An update
+//! that is refused for its norm proves nothing and lowers neither.
 //!
 //! *Copies.* Of several updates with the same digest the one committed first (in the order of the
-//! log) stands; the later ones do not enter. They cost no trust: a digest can be read from a
-//! transaction on its way and committed to by somebody who sees to it that theirs comes first, so
-//! the copy is proved but not who copied. Either way the content enters once.
+//! log) stands; the later ones do not enter, so the content enters once. Commitments hide their
+//! update and are bound to their member, so nobody can have copied from the ledger or the network:
+//! k equal updates were shared before the commit phase closed, or are too simple to tell. All zeros,
+//! or a few small integers, come of honest training on next to nothing, and can be guessed by
+//! somebody who wants to be found equal to an honest member. So a copy is *telling* only from 128
+//! significant bits on (the binary digits of all |q| together, recorded as the verdict's value).
+//!
+//! Of k telling copies at least k - 1 are of members that do not follow the protocol: each either gave
+//! its update away or took it, and at most one is the victim of a theft. Which one, the ledger cannot
+//! see: the order in the log is the proposers' to choose. So k - 1 of the f are known, the rule and
+//! `updates_min` are lowered by them, and no copy is a strike: it would hit the victim as well, at
+//! a thief's will. Telling copies that repeat are for people to look into, and for the vote.
 
 mod admission;
 mod measure;
@@ -99,8 +108,8 @@ impl Content {
 pub struct Submission {
     /// Whose it is.
     pub member: MemberId,
-    /// Digest of the canonical update.
-    pub update: Digest,
+    /// Digest of the canonical update; none when it was not revealed.
+    pub update: Option<Digest>,
     /// Orders the commitments: their position in the log.
     pub order: u64,
     /// Number of examples trained on, as declared, at least 1.
@@ -164,7 +173,7 @@ pub fn judge_updates(
     let submissions = updates.into_iter().enumerate();
     let submissions = submissions.map(|(row, (member, update, num_examples))| Submission {
         member,
-        update,
+        update: Some(update),
         order: row as u64,
         num_examples,
         trust: TrustRecord::default(),

@@ -50,7 +50,7 @@ pub enum DecisionFault {
         /// The failure.
         failure: RoundFailure,
     },
-    /// There is not one verdict for each commitment, by member id, on the update committed to.
+    /// There is not one verdict for each commitment, by member id, on the update it was opened to.
     #[error(
         "there are {found} verdicts, expected one for each of {expected} commitments by member"
     )]

@@ -21,6 +21,7 @@ use crate::state_key;
 pub(crate) use advance::{advance, enter_evaluate};
 pub use finish::median_norm;
 pub(crate) use finish::{finish, Origin};
+pub use submit::update_revealed;
 pub(crate) use submit::{apply_submission, record_equivocation};
 
 /// When the next phase of any running task ends at the latest, in block time; nothing when no task

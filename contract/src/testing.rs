@@ -7,6 +7,7 @@ use fedledger_ledger::block::{
     vote_sign_bytes, Block, BlockBody, BlockHeader, CommitCertificate, ValidatorAddress,
     ValidatorSet, VoteType,
 };
+use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::decision::{Decision, OutcomeResult, UpdateVerdict};
 use fedledger_ledger::entry::{Entry, EntryBody, Receipt, Rejection};
 use fedledger_ledger::genesis::Genesis;
@@ -166,12 +167,24 @@ impl Ledger {
         digest
     }
 
-    pub fn commit_action(&self, update: Digest) -> Action {
+    /// What a member opens its commitment to an update with in the open round.
+    pub fn opening(&self, at: usize, update: Digest) -> UpdateOpening {
+        UpdateOpening {
+            chain_id: self.document.chain_id.clone(),
+            task: task_id(),
+            round: self.round().round,
+            member: member_id(at),
+            update,
+            salt: Salt(*Digest::of(&[&[at as u8], &update.0[..]].concat()).as_bytes()),
+        }
+    }
+
+    pub fn commit_action(&self, at: usize, update: Digest) -> Action {
         Action::CommitUpdate {
             task: task_id(),
             round: self.round().round,
             base_model: self.round().base_model,
-            update,
+            commitment: self.opening(at, update).commitment(),
             num_examples: 100,
             byte_length: self.schema.byte_length(),
             claims: None,
@@ -179,8 +192,16 @@ impl Ledger {
         }
     }
 
-    pub fn reveal_action(&self, update: Digest) -> Action {
-        Action::RevealUpdate { task: task_id(), round: self.round().round, update }
+    pub fn reveal_action(&self, at: usize, update: Digest) -> Action {
+        let UpdateOpening { task, round, update, salt, .. } = self.opening(at, update);
+        Action::RevealUpdate { task, round, update, salt }
+    }
+
+    /// The update among the blobs that a member has committed to in the open round.
+    pub fn committed_update(&self, at: usize) -> Option<Digest> {
+        let committed = self.view().commitment(&task_id(), &member_id(at))?.commitment;
+        let opens = |update: &&Digest| self.opening(at, **update).commitment() == committed;
+        self.blobs.keys().find(opens).copied()
     }
 
     /// What a block `after_ms` later would lead to.
@@ -253,7 +274,7 @@ impl Ledger {
             .iter()
             .map(|&(at, values)| {
                 let digest = self.blob(values);
-                (at, self.commit_action(digest))
+                (at, self.commit_action(at, digest))
             })
             .collect();
         let transactions = actions.into_iter().map(|(at, action)| self.sign(at, action)).collect();
@@ -265,8 +286,8 @@ impl Ledger {
         let transactions = members
             .into_iter()
             .map(|at| {
-                let record = self.view().commitment(&task_id(), &member_id(at)).unwrap();
-                self.sign(at, self.reveal_action(record.update))
+                let update = self.committed_update(at).unwrap();
+                self.sign(at, self.reveal_action(at, update))
             })
             .collect();
         self.block(1, transactions, vec![])

@@ -135,6 +135,7 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
     assert!(refused(Rejection::WrongLength { expected: 0 }), "{rejections:?}");
     assert!(refused(Rejection::WrongBaseModel { expected: digest }), "{rejections:?}");
     assert!(refused(Rejection::NotCommitted), "{rejections:?}");
+    assert!(refused(Rejection::WrongOpening { committed: digest }), "{rejections:?}");
     let sets: BTreeSet<_> =
         run.chain.iter().map(|(block, _)| block.header.validators_hash).collect();
     assert_eq!(sets.len(), 2, "a validator's key is rotated on the way");

@@ -66,7 +66,7 @@ pub enum Reason {
     /// Committed but not revealed in time.
     #[n(8)]
     NotRevealed,
-    /// The member signed two different digests for the round.
+    /// The member signed two different commitments for the round.
     #[n(9)]
     Equivocation,
     /// The member is in quarantine.
@@ -127,9 +127,9 @@ pub struct UpdateVerdict {
     /// Whose update.
     #[n(0)]
     pub member: MemberId,
-    /// Digest of the update as committed.
+    /// Digest of the update; none when its commitment was never opened.
     #[n(1)]
-    pub update: Digest,
+    pub update: Option<Digest>,
     /// The verdict.
     #[n(2)]
     pub verdict: Verdict,

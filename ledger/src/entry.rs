@@ -55,17 +55,17 @@ pub enum Rejection {
         #[n(0)]
         max: u64,
     },
-    /// The member already committed to this very digest.
+    /// The member made this very commitment already.
     #[n(7)]
     AlreadyCommitted,
-    /// The member committed to another digest in this round: both are recorded as equivocation.
+    /// The member made another commitment in this round: both are recorded as equivocation.
     #[n(8)]
     Equivocation {
-        /// The digest committed first.
+        /// The commitment that came first.
         #[n(0)]
         committed: Digest,
     },
-    /// The member made no commitment in this round, or to another digest.
+    /// The member made no commitment in this round.
     #[n(9)]
     NotCommitted,
     /// The update is revealed already.
@@ -103,6 +103,13 @@ pub enum Rejection {
         #[n(0)]
         max: u64,
     },
+    /// Update and salt do not open the member's commitment in this round.
+    #[n(19)]
+    WrongOpening {
+        /// The commitment that is to be opened.
+        #[n(0)]
+        committed: Digest,
+    },
 }
 
 /// What became of a transaction in a block.
@@ -128,10 +135,10 @@ pub enum Receipt {
 #[serde(rename_all = "snake_case")]
 #[cbor(index_only)]
 pub enum Phase {
-    /// Members commit to digests.
+    /// Members commit to updates that nobody else may see yet.
     #[n(0)]
     Commit,
-    /// Members publish what they committed to.
+    /// Members open their commitments and publish the updates.
     #[n(1)]
     Reveal,
     /// The candidates are being computed for evaluation.

@@ -86,6 +86,7 @@ pub fn sign_raw(key: &SigningKey, bytes: &[u8]) -> Signature {
     Signature(key.sign(bytes).to_bytes())
 }
 
+/// Text as hexadecimal digits, and the shorter debug form, for a newtype over `[u8; N]`.
 macro_rules! hex_text {
     ($type:ident, $what:literal, $len:expr) => {
         impl fmt::Display for $type {
@@ -123,6 +124,7 @@ macro_rules! hex_text {
         }
     };
 }
+pub(crate) use hex_text;
 hex_text!(PublicKey, "public key", 32);
 hex_text!(Signature, "signature", 64);
 

@@ -10,6 +10,7 @@
 
 pub mod block;
 pub mod codec;
+pub mod commitment;
 pub mod decision;
 pub mod entry;
 pub mod genesis;

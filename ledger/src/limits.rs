@@ -8,6 +8,8 @@ pub const CHAIN_ID_BYTES_MAX: usize = 50;
 pub const MEMBERS_MAX: usize = 128;
 /// Longest transaction in bytes. With its envelope it must fit one entry.
 pub const TRANSACTION_BYTES_MAX: usize = 60_000;
+/// Longest opening of a commitment in bytes: ids, digest and salt with their CBOR heads.
+pub const OPENING_BYTES_MAX: usize = 256;
 /// Longest entry in bytes: a C2SP entry tile prefixes each with a 16-bit length.
 pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// Longest block body in bytes. It travels in proposal parts and is kept by every node.

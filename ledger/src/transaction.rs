@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{from_canonical, to_canonical, CodecError};
+use crate::commitment::Salt;
 use crate::governance::Change;
 use crate::ids::{ChainId, Digest, MemberId, Nonce, RoundNumber, TaskId};
 use crate::keys::{sign, Domain, PublicKey, Signature};
@@ -46,7 +47,7 @@ pub struct CandidateScore {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Action {
-    /// Binds the member to an update, by digest, before anybody has seen any update of the round.
+    /// Binds the member to an update before anybody has seen any update of the round.
     #[n(0)]
     CommitUpdate {
         /// The task.
@@ -58,9 +59,10 @@ pub enum Action {
         /// Digest of the model that the member trained from.
         #[n(2)]
         base_model: Digest,
-        /// Digest of the canonical update.
+        /// [`UpdateOpening::commitment`](crate::commitment::UpdateOpening::commitment) to the
+        /// canonical update.
         #[n(3)]
-        update: Digest,
+        commitment: Digest,
         /// Number of examples trained on.
         #[n(4)]
         num_examples: u64,
@@ -74,7 +76,7 @@ pub enum Action {
         #[n(7)]
         attestation: Option<Digest>,
     },
-    /// Says that the committed update is published and can be fetched by digest.
+    /// Opens the member's commitment, and says that the update can be fetched by its digest.
     #[n(1)]
     RevealUpdate {
         /// The task.
@@ -86,6 +88,9 @@ pub enum Action {
         /// Digest of the canonical update.
         #[n(2)]
         update: Digest,
+        /// What hid the digest in the commitment.
+        #[n(3)]
+        salt: Salt,
     },
     /// Scores the round's candidates.
     #[n(2)]
@@ -191,7 +196,7 @@ mod tests {
                 task: TaskId::new("t").unwrap(),
                 round: RoundNumber(1),
                 base_model: Digest::of(b"m"),
-                update: Digest::of(b"u"),
+                commitment: Digest::of(b"c"),
                 num_examples: 10,
                 byte_length: 100,
                 claims: None,

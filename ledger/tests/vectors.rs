@@ -3,13 +3,14 @@
 use fedledger_ledger::block::{
     vote_sign_bytes, Block, CommitCertificate, ValidatorAddress, ValidatorSet, VoteType,
 };
+use fedledger_ledger::commitment::UpdateOpening;
 use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, Nonce};
 use fedledger_ledger::keys::{PublicKey, Signature};
 use fedledger_ledger::log::{
     consistency_path, inclusion_path, leaf_hash, root_of, verify_consistency, verify_inclusion,
 };
 use fedledger_ledger::state::MemoryState;
-use fedledger_ledger::transaction::Transaction;
+use fedledger_ledger::transaction::{Action, Transaction};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -59,6 +60,40 @@ fn validators() {
     for case in list(&all, "tampered") {
         assert!(ValidatorSet::from_bytes(&bytes(case, "bytes")).is_err(), "{}", case["what"]);
     }
+}
+
+#[test]
+fn commitments() {
+    let all = vectors("commitments");
+    let opening = |case: &Value| UpdateOpening {
+        chain_id: get(case, "chain_id"),
+        task: get(case, "task"),
+        round: get(case, "round"),
+        member: get(case, "member"),
+        update: get(case, "update"),
+        salt: get(case, "salt"),
+    };
+    for case in list(&all, "valid") {
+        let opening = opening(case);
+        assert_eq!(opening.commitment(), get(case, "commitment"));
+        assert_eq!(opening.to_bytes(), bytes(case, "bytes"));
+        assert_eq!(UpdateOpening::from_bytes(&opening.to_bytes()).unwrap(), opening);
+    }
+    let good: Digest = get(&list(&all, "valid")[0], "commitment");
+    for case in list(&all, "tampered") {
+        assert_ne!(opening(case).commitment(), good, "{}", case["what"]);
+    }
+    // The commitment in the transactions' vectors is the first one here, and the reveal opens it.
+    let find = |what: &str| {
+        let all = vectors("transactions");
+        let case = list(&all, "valid").iter().find(|case| case["what"] == what).unwrap().clone();
+        Transaction::from_bytes(&bytes(&case, "bytes")).unwrap().body.action
+    };
+    let Action::CommitUpdate { commitment, .. } = find("commit") else { panic!("no commitment") };
+    assert_eq!(commitment, good);
+    let Action::RevealUpdate { update, salt, .. } = find("reveal") else { panic!("no reveal") };
+    let first = opening(&list(&all, "valid")[0]);
+    assert_eq!((update, salt), (first.update, first.salt));
 }
 
 #[test]

@@ -259,7 +259,7 @@ impl Federation {
             let update = update.as_slice().expect("the rows of an owned matrix are contiguous");
             submissions.push(Submission {
                 member: member.clone(),
-                update: self.schema.digest_of(update)?,
+                update: Some(self.schema.digest_of(update)?),
                 order: row as u64,
                 num_examples: num_examples[row],
                 trust: self.trust[row],

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use fedledger_contract::check::select_transactions;
 use fedledger_contract::decide::pending;
+use fedledger_contract::round::update_revealed;
 use fedledger_contract::state::StateView;
 use fedledger_ledger::block::{Block, BlockBody, BlockHeader};
 use fedledger_ledger::decision::Decision;
 use fedledger_ledger::ids::{quorum, Height, TimeMs};
 use fedledger_ledger::limits::BLOCK_BYTES_MAX;
-use fedledger_ledger::transaction::{Action, Transaction};
+use fedledger_ledger::transaction::Transaction;
 
 use super::{fatal, Chain, DecisionKey, Shared};
 use crate::application::{Application as _, Fatal, ProposedBlock};
@@ -32,7 +33,8 @@ impl Chain {
     }
 
     /// The waiting transactions that may stand in the next block. A reveal waits until a quorum of
-    /// members has announced the blob, so that validators rarely have to say *not now*.
+    /// members has announced the blob, so that validators rarely have to say *not now*. One that
+    /// the contract would refuse does not wait for anything: nobody needs its blob.
     pub(super) fn transactions_ready(&self, shared: &Shared) -> Vec<Transaction> {
         let view = StateView::new(&self.store);
         let needed = quorum(shared.validators.len());
@@ -40,10 +42,10 @@ impl Chain {
         let mut candidates = Vec::new();
         for sequence in sequences {
             for waiting in sequence {
-                if let Action::RevealUpdate { update, .. } = &waiting.transaction.body.action {
+                if let Some(update) = update_revealed(&self.store, &waiting.transaction) {
                     // A disk that cannot say is treated as not holding it; judging will stop.
-                    let held = self.blobs.has(update).unwrap_or(false);
-                    let holders = shared.availability.holders(update).count() + usize::from(held);
+                    let held = self.blobs.has(&update).unwrap_or(false);
+                    let holders = shared.availability.holders(&update).count() + usize::from(held);
                     if !held || holders < needed {
                         break;
                     }

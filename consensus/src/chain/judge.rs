@@ -1,9 +1,9 @@
 //! Judging a block that somebody else proposed.
 
 use fedledger_contract::block::BlockError;
+use fedledger_contract::round::update_revealed;
 use fedledger_ledger::block::Block;
 use fedledger_ledger::ids::Height;
-use fedledger_ledger::transaction::Action;
 
 use super::execute::ExecuteError;
 use super::{fatal, Chain, DecisionKey, Shared, CLOCK_AHEAD_MAX_MS};
@@ -97,11 +97,12 @@ impl Chain {
         None
     }
 
-    /// Reveals need the blob here; decisions need to be what this node computed.
+    /// Reveals that the contract would accept need the blob here; decisions need to be what this
+    /// node computed.
     fn judge_contents(&self, shared: &Shared, block: &Block) -> Result<Option<Judgement>, Fatal> {
         for transaction in &block.body.transactions {
-            if let Action::RevealUpdate { update, .. } = &transaction.body.action {
-                if !self.blobs.has(update).map_err(fatal)? {
+            if let Some(update) = update_revealed(&self.store, transaction) {
+                if !self.blobs.has(&update).map_err(fatal)? {
                     return Ok(Some(Judgement::NotNow(format!(
                         "the revealed update {update} of {} is not here yet",
                         transaction.body.member

@@ -2,6 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use fedledger_ledger::block::{consensus_hash, Block, BlockBody, BlockHeader, ValidatorAddress};
+use fedledger_ledger::commitment::Salt;
 use fedledger_ledger::ids::{
     ChainId, Digest, Height, MemberId, Nonce, RoundNumber, TaskId, TimeMs,
 };
@@ -22,6 +23,7 @@ pub fn block_of(height: Height, transactions: u64) -> ProposedBlock {
             task: TaskId::new("a-task-whose-name-is-rather-long").expect("a task id"),
             round: RoundNumber(1),
             update: Digest::of(b"update"),
+            salt: Salt([3; 32]),
         };
         let member = MemberId::new("a-member-whose-name-is-long-too").expect("a member id");
         let body =

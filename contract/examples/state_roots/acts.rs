@@ -6,6 +6,7 @@ use ed25519_dalek::SigningKey;
 use fedledger_contract::canonical::Schema;
 use fedledger_contract::records::RoundRecord;
 use fedledger_contract::StateView;
+use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::entry::Phase;
 use fedledger_ledger::governance::{Change, KeyRole};
 use fedledger_ledger::ids::{Digest, Height, RoundNumber, TaskId};
@@ -13,7 +14,7 @@ use fedledger_ledger::keys::PublicKey;
 use fedledger_ledger::state::MemoryState;
 use fedledger_ledger::transaction::{Action, CandidateScore};
 
-use super::consortium::{member_id, signing_key};
+use super::consortium::{chain_id, member_id, signing_key};
 use super::lcg::Lcg;
 use super::tasks::MEMBERS;
 
@@ -104,12 +105,24 @@ impl Desk<'_> {
         self.schema.encode(&self.values(member, factor_milli)).expect("the values are in range")
     }
 
+    fn opening(&self, member: usize, update: Digest) -> UpdateOpening {
+        let salt = Digest::of(&[&update.0[..], member_id(member).as_str().as_bytes()].concat());
+        UpdateOpening {
+            chain_id: chain_id(),
+            task: self.task.clone(),
+            round: self.open.round,
+            member: member_id(member),
+            update,
+            salt: Salt(salt.0),
+        }
+    }
+
     fn commit(&self, member: usize, blob: Vec<u8>) -> Act {
         let action = Action::CommitUpdate {
             task: self.task.clone(),
             round: self.open.round,
             base_model: self.open.base_model,
-            update: Digest::of(&blob),
+            commitment: self.opening(member, Digest::of(&blob)).commitment(),
             num_examples: 50 + self.seeds(&[77, member as u64]).below(1_000),
             byte_length: self.schema.byte_length(),
             claims: None,
@@ -175,20 +188,29 @@ impl Desk<'_> {
 
     fn reveals(&self, view: &StateView<'_>) -> Vec<Strand> {
         let reveal = |member, update| {
-            let action =
-                Action::RevealUpdate { task: self.task.clone(), round: self.open.round, update };
+            let UpdateOpening { task, round, update, salt, .. } = self.opening(member, update);
+            let action = Action::RevealUpdate { task, round, update, salt };
             Act { member, action, blob: None }
         };
-        let committed = (0..MEMBERS).filter_map(|member| {
-            Some((member, view.commitment(&self.task, &member_id(member))?.update))
-        });
-        committed
-            .filter_map(|(member, update)| match (self.open.round.0, member) {
+        let mut updates = BTreeMap::new();
+        for act in self.commitments().into_iter().flatten() {
+            let update = Digest::of(&act.blob.expect("a commitment comes with its blob"));
+            let committed = view.commitment(&self.task, &member_id(act.member));
+            let commitment = self.opening(act.member, update).commitment();
+            if committed.is_some_and(|record| record.commitment == commitment) {
+                updates.insert(act.member, update);
+            }
+        }
+        let else_ = Digest::of(b"something else");
+        (0..MEMBERS)
+            .filter_map(|member| match (self.open.round.0, member, updates.get(&member)) {
                 // Never revealed.
-                (6, CULPRIT) => None,
+                (6, CULPRIT, _) => None,
                 // Something that was not committed to, then what was.
-                (6, 1) => Some(vec![reveal(1, Digest::of(b"something else")), reveal(1, update)]),
-                _ => Some(vec![reveal(member, update)]),
+                (6, 1, Some(update)) => Some(vec![reveal(1, else_), reveal(1, *update)]),
+                // Nothing was committed to.
+                (5, 2, None) => Some(vec![reveal(2, else_)]),
+                (_, _, update) => update.map(|update| vec![reveal(member, *update)]),
             })
             .collect()
     }

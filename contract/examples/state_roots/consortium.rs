@@ -43,6 +43,11 @@ pub fn signing_key(member: usize, role: u8) -> SigningKey {
     SigningKey::from_bytes(&seed)
 }
 
+/// The ledger's name.
+pub fn chain_id() -> ChainId {
+    ChainId::new("determinism-1").expect("a short slug is an id")
+}
+
 /// The id of a member.
 pub fn member_id(at: usize) -> MemberId {
     MemberId::new(format!("hospital-{at}")).expect("a short slug is an id")
@@ -62,7 +67,7 @@ impl Consortium {
     /// The ledger after genesis.
     pub fn new(members: usize, tasks: Vec<TaskSpec>) -> Self {
         let document = Genesis {
-            chain_id: ChainId::new("determinism-1").expect("a short slug is an id"),
+            chain_id: chain_id(),
             time: TimeMs(1_700_000_000_000),
             members: (0..members).map(member_spec).collect(),
             tasks,

@@ -268,15 +268,14 @@ fn transactions(ledger: &mut Ledger, step: &Step) -> Vec<Transaction> {
         0..=2 => everybody
             .map(|at| {
                 let update = ledger.blob([i32::from(step.value) * 50 + 9, at as i32, 7]);
-                ledger.sign(at, ledger.commit_action(update))
+                ledger.sign(at, ledger.commit_action(at, update))
             })
             .collect(),
-        3 => vec![ledger.sign(step.member, ledger.commit_action(digest))],
+        3 => vec![ledger.sign(step.member, ledger.commit_action(step.member, digest))],
         4 | 5 => everybody
             .map(|at| {
-                let held = ledger.view().commitment(&task_id(), &member_id(at));
-                let update = held.map_or(digest, |record| record.update);
-                ledger.sign(at, ledger.reveal_action(update))
+                let update = ledger.committed_update(at).unwrap_or(digest);
+                ledger.sign(at, ledger.reveal_action(at, update))
             })
             .collect(),
         6 | 7 => everybody.map(|at| ledger.sign(at, scores(ledger))).collect(),

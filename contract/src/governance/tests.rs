@@ -55,7 +55,7 @@ fn a_suspended_member_does_nothing_until_it_is_reinstated() {
     let mut ledger = Ledger::new(4, vec![task(1, 3)]);
     pass(&mut ledger, &suspend(3), 3);
     let update = ledger.blob([1, 2, 3]);
-    let commit = ledger.commit_action(update);
+    let commit = ledger.commit_action(0, update);
     assert_eq!(ledger.send(3, commit.clone()), Err(Rejection::MemberSuspended));
     assert_eq!(ledger.send(3, propose_action(&reinstate(3))), Err(Rejection::MemberSuspended));
     pass(&mut ledger, &reinstate(3), 3);

@@ -66,7 +66,7 @@ pub fn admit(inputs: RoundInputs) -> Admission {
     let ascending = submissions.windows(2).all(|two| two[0].member < two[1].member);
     assert!(ascending, "submissions are in ascending order of members, one each");
     let mut lines: Vec<Line> = submissions.into_iter().map(line).collect();
-    refuse_copies(&mut lines);
+    refuse_copies(&mut lines, &values);
     measure_norms(&mut lines, &values);
     let reference_norm = terms.norm_band.and_then(|band| reference(&lines, &norm_history, band));
     if let (Some(band), Some(reference)) = (terms.norm_band, reference_norm) {
@@ -93,16 +93,27 @@ fn line(submission: Submission) -> Line {
     Line { submission, place, row, norm: None, clipped_milli: None, weight_micro: 0 }
 }
 
-/// Of several updates with one digest, the one committed first stands.
-fn refuse_copies(lines: &mut [Line]) {
-    let mut first: BTreeMap<Digest, u64> = BTreeMap::new();
+/// Significant bits from which on a copy says that its content was shared; see [`refuse_copies`].
+const COPY_BITS_MIN: u64 = 128;
+
+/// Of several updates with one digest, the one committed first stands. The others are measured by
+/// their significant bits, the sum over all values q of the binary digits of |q|: what is short can
+/// be guessed, or come of honest training on next to nothing; what is long was shared before the
+/// commitments, since nobody saw it until all were made.
+fn refuse_copies(lines: &mut [Line], values: &Array2<i32>) {
+    let mut first: BTreeMap<Option<Digest>, u64> = BTreeMap::new();
     for line in lines.iter().filter(|line| line.row.is_some()) {
         let order = first.entry(line.submission.update).or_insert(line.submission.order);
         *order = line.submission.order.min(*order);
     }
-    for line in lines.iter_mut().filter(|line| line.row.is_some()) {
+    for line in lines {
+        let Some(row) = line.row else { continue };
         if first[&line.submission.update] != line.submission.order {
-            line.place = Place::Refused { reason: Reason::Duplicate, value: 0, threshold: 0 };
+            let bits =
+                |q: &i32| u64::from(q.unsigned_abs().checked_ilog2().map_or(0, |log| log + 1));
+            let value = values.row(row).iter().map(bits).sum();
+            let (reason, threshold) = (Reason::Duplicate, COPY_BITS_MIN);
+            line.place = Place::Refused { reason, value, threshold };
             line.row = None;
         }
     }
@@ -185,18 +196,16 @@ fn swap_rows(values: &mut Array2<i32>, a: usize, b: usize) {
     front[low * d..][..d].swap_with_slice(&mut back[..d]);
 }
 
-/// Whether a line's member is known to be among the f.
+/// Whether a line stands for one of the f: its member is known to be, or, of a telling copy, some
+/// member of the group is.
 fn is_suspect(line: &Line) -> bool {
-    let proved = matches!(
-        line.place,
-        Place::Refused {
-            reason: Reason::Equivocation
-                | Reason::SchemaMismatch
-                | Reason::LengthMismatch
-                | Reason::Duplicate,
-            ..
+    let proved = match line.place {
+        Place::Refused { reason: Reason::Duplicate, value, threshold } => value >= threshold,
+        Place::Refused { reason, .. } => {
+            matches!(reason, Reason::Equivocation | Reason::SchemaMismatch | Reason::LengthMismatch)
         }
-    );
+        Place::Admitted | Place::Shadow => false,
+    };
     let suspended = matches!(line.place, Place::Refused { reason: Reason::MemberSuspended, .. });
     proved || line.submission.trust.standing == Standing::Quarantine && !suspended
 }

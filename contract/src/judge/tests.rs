@@ -38,7 +38,7 @@ fn digest(values: &[i32]) -> Digest {
 fn inputs(terms: Terms, rows: &[Vec<i32>]) -> RoundInputs {
     let submissions = rows.iter().enumerate().map(|(at, row)| Submission {
         member: member(at),
-        update: digest(row),
+        update: Some(digest(row)),
         order: at as u64,
         num_examples: 100,
         trust: TrustRecord::default(),
@@ -132,6 +132,25 @@ fn of_copies_the_first_committed_stands_and_no_trust_is_lost() {
     let once: Vec<Vec<i32>> = (1..5).chain([6]).map(|at| rows[at].clone()).collect();
     let alone = judge(&AggregationRule::Mean, self::inputs(terms(0, 1), &once));
     assert_eq!(judgement.aggregate, alone.aggregate);
+}
+
+#[test]
+fn copies_of_little_content_are_refused_without_taking_anybody_for_hostile() {
+    // Values of 8 binary digits: 16 of them are 128 digits, the least that is telling.
+    for (length, value, told) in [(40, 0, 0), (15, 255, 0), (16, -128, 1), (40, 255, 1)] {
+        let mut rows: Vec<Vec<i32>> = (0..7).map(|at| vec![100 + at; length]).collect();
+        for at in [2, 5] {
+            rows[at] = vec![value; length];
+        }
+        let admission = admit(inputs(terms(2, 5), &rows));
+        assert_eq!(admission.byzantine(), 2 - told, "{length} times {value}");
+        let judgement = admission.judge(&AggregationRule::Mean);
+        let (bits, copy) = (i64::from(value).unsigned_abs(), &judgement.verdicts[5]);
+        let bits = length as u64 * u64::from(u64::BITS - bits.leading_zeros());
+        assert_eq!((copy.reason, copy.value, copy.threshold), (Reason::Duplicate, bits, 128));
+        assert!(!copy.strike);
+        assert_ne!(judgement.verdicts[2].reason, Reason::Duplicate);
+    }
 }
 
 #[test]

@@ -59,9 +59,9 @@ pub struct CommitmentRecord {
     /// The round it is for.
     #[n(0)]
     pub round: RoundNumber,
-    /// Digest of the update.
+    /// The commitment to the update.
     #[n(1)]
-    pub update: Digest,
+    pub commitment: Digest,
     /// Digest of the transaction that committed.
     #[n(2)]
     pub transaction: Digest,
@@ -74,9 +74,9 @@ pub struct CommitmentRecord {
     /// Length of the update in bytes, as declared.
     #[n(5)]
     pub byte_length: u64,
-    /// Whether it was revealed.
+    /// Digest of the update, once the commitment was opened.
     #[n(6)]
-    pub revealed: bool,
+    pub update: Option<Digest>,
     /// Digest of the transaction with which the member contradicted itself, if it did.
     #[n(7)]
     pub contradiction: Option<Digest>,
@@ -90,7 +90,7 @@ pub enum Exclusion {
     /// It was not revealed in time.
     #[n(0)]
     NotRevealed,
-    /// The member committed to another digest too.
+    /// The member made another commitment too.
     #[n(1)]
     Equivocation,
     /// The member was suspended.
@@ -105,9 +105,9 @@ pub struct RosterLine {
     /// Whose it is.
     #[n(0)]
     pub member: MemberId,
-    /// Digest of the update.
+    /// Digest of the update, if the commitment was opened.
     #[n(1)]
-    pub update: Digest,
+    pub update: Option<Digest>,
     /// Position of the commitment in the log.
     #[n(2)]
     pub log_index: u64,

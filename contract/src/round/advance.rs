@@ -105,14 +105,14 @@ fn leave_commit(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, du
 
 fn leave_reveal(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, due: bool) -> bool {
     let tally = Tally::of(context, task);
-    let all = tally.standing().all(|(_, record)| record.revealed);
+    let all = tally.standing().all(|(_, record)| record.update.is_some());
     if !due && !all {
         return false;
     }
     let spec = context.state.task_spec(task).expect("a running task has a specification");
     let usable = tally
         .standing()
-        .filter(|(id, record)| record.revealed && !is_quarantined(context, task, id))
+        .filter(|(id, record)| record.update.is_some() && !is_quarantined(context, task, id))
         .count();
     if usable >= tally.needed(&spec) {
         let round = freeze(context, &spec, &tally, round);
@@ -163,7 +163,7 @@ fn exclusion(active: bool, record: &CommitmentRecord) -> Option<Exclusion> {
         Some(Exclusion::Equivocation)
     } else if !active {
         Some(Exclusion::Suspended)
-    } else if !record.revealed {
+    } else if record.update.is_none() {
         Some(Exclusion::NotRevealed)
     } else {
         None

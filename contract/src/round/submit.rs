@@ -1,12 +1,15 @@
 //! Commitments, reveals and evaluations: what members send in.
 
+use fedledger_ledger::commitment::UpdateOpening;
 use fedledger_ledger::entry::{EntryBody, Phase, Rejection, TrustCause};
-use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
+use fedledger_ledger::ids::{Digest, RoundNumber, TaskId};
 use fedledger_ledger::limits::{LOSS_MICRO_MAX, NUM_EXAMPLES_MAX};
-use fedledger_ledger::transaction::{Action, CandidateScore, Transaction};
+use fedledger_ledger::state::StateRead;
+use fedledger_ledger::transaction::{Action, CandidateScore, Transaction, TransactionBody};
 
 use crate::context::Context;
 use crate::records::{CommitmentRecord, EvaluationRecord, RoundRecord};
+use crate::state::StateView;
 use crate::state_key;
 use crate::task_check::update_bytes;
 use crate::trust;
@@ -16,15 +19,14 @@ pub(crate) fn apply_submission(
     context: &mut Context<'_>,
     transaction: &Transaction,
 ) -> Result<(), Rejection> {
-    let member = &transaction.body.member;
     match &transaction.body.action {
         Action::CommitUpdate { task, round, .. } => {
             let open = open_round(context, task, *round)?;
             commit(context, transaction, task, open)
         }
-        Action::RevealUpdate { task, round, update } => {
+        Action::RevealUpdate { task, round, .. } => {
             let open = open_round(context, task, *round)?;
-            reveal(context, member, task, open, update)
+            reveal(context, &transaction.body, task, open)
         }
         Action::SubmitEvaluation { task, round, scores } => {
             let open = open_round(context, task, *round)?;
@@ -64,7 +66,7 @@ fn commit(
     task: &TaskId,
     mut open: RoundRecord,
 ) -> Result<(), Rejection> {
-    let Action::CommitUpdate { base_model, update, num_examples, byte_length, .. } =
+    let Action::CommitUpdate { base_model, commitment, num_examples, byte_length, .. } =
         &transaction.body.action
     else {
         unreachable!("only commitments are carried out here")
@@ -72,10 +74,10 @@ fn commit(
     let member = &transaction.body.member;
     // A contradiction is one in any phase: the two signatures stand whenever they arrive.
     if let Some(earlier) = context.state.commitment(task, member) {
-        return Err(if earlier.update == *update {
+        return Err(if earlier.commitment == *commitment {
             Rejection::AlreadyCommitted
         } else {
-            Rejection::Equivocation { committed: earlier.update }
+            Rejection::Equivocation { committed: earlier.commitment }
         });
     }
     in_phase(&open, Phase::Commit)?;
@@ -91,12 +93,12 @@ fn commit(
     let log_index = context.next_log_index();
     let record = CommitmentRecord {
         round: open.round,
-        update: *update,
+        commitment: *commitment,
         transaction: transaction.digest(),
         log_index,
         num_examples: *num_examples,
         byte_length: *byte_length,
-        revealed: false,
+        update: None,
         contradiction: None,
     };
     context.state.put(&state_key::commitment(task, member), &record);
@@ -116,24 +118,53 @@ fn check_num_examples(num_examples: u64) -> Result<(), Rejection> {
 
 fn reveal(
     context: &mut Context<'_>,
-    member: &MemberId,
+    body: &TransactionBody,
     task: &TaskId,
     mut open: RoundRecord,
-    update: &Digest,
 ) -> Result<(), Rejection> {
     in_phase(&open, Phase::Reveal)?;
-    let committed = context.state.commitment(task, member);
-    let Some(record) = committed.filter(|record| record.update == *update) else {
-        return Err(Rejection::NotCommitted);
-    };
-    if record.revealed {
+    let record = context.state.commitment(task, &body.member).ok_or(Rejection::NotCommitted)?;
+    if record.update.is_some() {
         return Err(Rejection::AlreadyRevealed);
     }
-    let record = CommitmentRecord { revealed: true, ..record };
-    context.state.put(&state_key::commitment(task, member), &record);
+    let opening = opening_of(body).expect("only reveals are carried out here");
+    if opening.commitment() != record.commitment {
+        return Err(Rejection::WrongOpening { committed: record.commitment });
+    }
+    let record = CommitmentRecord { update: Some(opening.update), ..record };
+    context.state.put(&state_key::commitment(task, &body.member), &record);
     open.reveals += 1;
     context.state.put(&state_key::round(task), &open);
     Ok(())
+}
+
+/// What a reveal says that its member has committed to; nothing for other transactions.
+fn opening_of(body: &TransactionBody) -> Option<UpdateOpening> {
+    let Action::RevealUpdate { task, round, update, salt } = &body.action else { return None };
+    Some(UpdateOpening {
+        chain_id: body.chain_id.clone(),
+        task: task.clone(),
+        round: *round,
+        member: body.member.clone(),
+        update: *update,
+        salt: *salt,
+    })
+}
+
+/// The update that a transaction would reveal as part of the next block: its digest, when it opens
+/// its member's commitment in the open round and the reveal phase is on or can begin with that
+/// block. Such a transaction may stand in a block only where the blob is at hand; any other reveal
+/// would be refused and needs none.
+pub fn update_revealed(state: &dyn StateRead, transaction: &Transaction) -> Option<Digest> {
+    let opening = opening_of(&transaction.body)?;
+    let view = StateView::new(state);
+    let open = view.round(&opening.task)?;
+    if open.round != opening.round || !matches!(open.phase, Phase::Commit | Phase::Reveal) {
+        return None;
+    }
+    let record = view.commitment(&opening.task, &opening.member)?;
+    let opens = record.update.is_none() && record.commitment == opening.commitment();
+    opens.then_some(opening.update)
 }
 
 fn evaluate(
@@ -205,3 +236,6 @@ pub(crate) fn record_equivocation(context: &mut Context<'_>, transaction: &Trans
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

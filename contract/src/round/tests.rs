@@ -1,3 +1,4 @@
+use fedledger_ledger::commitment::Salt;
 use fedledger_ledger::decision::{Candidate, OutcomeResult, Reason, RoundFailure, Verdict};
 use fedledger_ledger::entry::{Rejection, Standing, TrustCause};
 use fedledger_ledger::governance::Change;
@@ -35,7 +36,7 @@ fn a_round_goes_through_its_phases_as_soon_as_it_can() {
     ledger.commit_all(&honest(0..3));
     assert_eq!(ledger.round().phase, Phase::Commit, "one member has not committed");
     let update = ledger.blob(HONEST[3]);
-    ledger.send(3, ledger.commit_action(update)).unwrap();
+    ledger.send(3, ledger.commit_action(3, update)).unwrap();
     assert_eq!(ledger.round().phase, Phase::Reveal);
     assert_eq!(ledger.round().deadline, ledger.time.after(REVEAL_MS));
     ledger.reveal_all(0..3);
@@ -154,14 +155,15 @@ fn a_task_ends_after_its_rounds() {
         EntryBody::TaskEnded { frozen: false, model, .. } if *model == progress.model
     )));
     let update = ledger.blob(HONEST[0]);
-    let action = Action::RevealUpdate { task: task_id(), round: RoundNumber(2), update };
+    let (task, round, salt) = (task_id(), RoundNumber(2), Salt([0; 32]));
+    let action = Action::RevealUpdate { task, round, update, salt };
     assert_eq!(ledger.send(0, action), Err(Rejection::TaskNotRunning));
 }
 
 /// Bends a commitment that would be accepted.
 fn bent_commitment(ledger: &mut Ledger, bend: impl Fn(&mut Action)) -> Result<(), Rejection> {
     let update = ledger.blob(HONEST[0]);
-    let mut action = ledger.commit_action(update);
+    let mut action = ledger.commit_action(0, update);
     bend(&mut action);
     ledger.send(0, action)
 }
@@ -207,7 +209,7 @@ fn commitments_are_refused_by_code() {
     ledger.commit_all(&honest(1..3));
     ledger.block(COMMIT_MS, vec![], vec![]);
     let late = ledger.blob([1, 1, 1]);
-    let refused = ledger.send(3, ledger.commit_action(late));
+    let refused = ledger.send(3, ledger.commit_action(3, late));
     assert_eq!(refused, Err(Rejection::WrongPhase { phase: Phase::Reveal }));
     // Refused or not, each transaction used its nonce.
     assert_eq!(ledger.view().nonce(&member_id(0)).0, 8);
@@ -218,16 +220,17 @@ fn commitments_are_refused_by_code() {
 fn reveals_are_refused_by_code() {
     let mut ledger = ledger();
     let updates: Vec<Digest> = HONEST.into_iter().map(|values| ledger.blob(values)).collect();
-    let early = ledger.send(0, ledger.reveal_action(updates[0]));
+    let early = ledger.send(0, ledger.reveal_action(0, updates[0]));
     assert_eq!(early, Err(Rejection::WrongPhase { phase: Phase::Commit }));
     ledger.commit_all(&honest(0..3));
     ledger.block(COMMIT_MS, vec![], vec![]);
-    let other = ledger.send(0, ledger.reveal_action(updates[1]));
-    assert_eq!(other, Err(Rejection::NotCommitted));
-    let never = ledger.send(3, ledger.reveal_action(updates[3]));
+    let committed = ledger.opening(0, updates[0]).commitment();
+    let other = ledger.send(0, ledger.reveal_action(0, updates[1]));
+    assert_eq!(other, Err(Rejection::WrongOpening { committed }));
+    let never = ledger.send(3, ledger.reveal_action(3, updates[3]));
     assert_eq!(never, Err(Rejection::NotCommitted));
-    assert_eq!(ledger.send(0, ledger.reveal_action(updates[0])), Ok(()));
-    let again = ledger.send(0, ledger.reveal_action(updates[0]));
+    assert_eq!(ledger.send(0, ledger.reveal_action(0, updates[0])), Ok(()));
+    let again = ledger.send(0, ledger.reveal_action(0, updates[0]));
     assert_eq!(again, Err(Rejection::AlreadyRevealed));
 }
 
@@ -238,8 +241,8 @@ fn equivocation_is_proved_once_and_costs_trust_and_the_round() {
     let (first, second) = (ledger.blob([1, 1, 1]), ledger.blob([2, 2, 2]));
     // Member 3 commits twice in one block; with the first all have committed.
     let transactions = vec![
-        ledger.sign_ahead(3, 0, ledger.commit_action(first)),
-        ledger.sign_ahead(3, 1, ledger.commit_action(second)),
+        ledger.sign_ahead(3, 0, ledger.commit_action(3, first)),
+        ledger.sign_ahead(3, 1, ledger.commit_action(3, second)),
     ];
     let digests: Vec<_> = transactions.iter().map(Transaction::digest).collect();
     let effects = ledger.block(1, transactions, vec![]);
@@ -252,8 +255,9 @@ fn equivocation_is_proved_once_and_costs_trust_and_the_round() {
     assert_eq!((trust.trust_micro, trust.standing), (62_500, Standing::Probation));
     // A third digest is refused too, but proves nothing new.
     let third = ledger.blob([3, 3, 3]);
-    let refused = ledger.send(3, ledger.commit_action(third));
-    assert_eq!(refused, Err(Rejection::Equivocation { committed: first }));
+    let committed = ledger.opening(3, first).commitment();
+    let refused = ledger.send(3, ledger.commit_action(3, third));
+    assert_eq!(refused, Err(Rejection::Equivocation { committed }));
     assert_eq!(ledger.trust(3), trust);
     // The round does not wait for the excluded member.
     assert_eq!(ledger.round().phase, Phase::Reveal);
@@ -275,7 +279,7 @@ fn late_equivocation_costs_trust_but_moves_no_decision_that_is_being_computed() 
     ledger.reveal_all(0..4);
     let before = ledger.decide();
     let other = ledger.blob([1, 1, 1]);
-    let refused = ledger.send(0, ledger.commit_action(other));
+    let refused = ledger.send(0, ledger.commit_action(0, other));
     assert!(matches!(refused, Err(Rejection::Equivocation { .. })));
     assert_eq!(ledger.trust(0).trust_micro, 62_500);
     assert_eq!(ledger.decide(), before);
@@ -507,7 +511,7 @@ fn blobs_that_are_no_updates_are_verdicts() {
     for (at, bytes) in [(2, bent), (3, long)] {
         let digest = Digest::of(&bytes);
         ledger.blobs.insert(digest, bytes);
-        ledger.send(at, ledger.commit_action(digest)).unwrap();
+        ledger.send(at, ledger.commit_action(at, digest)).unwrap();
     }
     ledger.reveal_all(0..4);
     let (result, verdicts) = outcome(&ledger.decide_block().entries);

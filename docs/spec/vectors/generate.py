@@ -221,13 +221,33 @@ def validators():
     return {"valid": cases, "tampered": [{"what": w, "bytes": cbor(v).hex()} for w, v in tampered]}
 
 
+def commitment(*opening):
+    return sha(b"fedledger/commitment/v1\0", cbor(record(*opening)))
+
+
+def commitments():
+    parts = ["chain_id", "task", "round", "member", "update", "salt"]
+    good = ["fedledger-1", "heart", 3, "hospital-a", sha(b"update"), sha(b"salt")]
+    longest = ["x" * 50, "t" * 32, 2**64 - 1, "m" * 32, sha(b""), bytes(32)]
+    show = lambda opening: {name: part.hex() if isinstance(part, bytes) else part
+                            for name, part in zip(parts, opening)}
+    cases = [{**show(opening), "bytes": cbor(record(*opening)).hex(),
+              "commitment": commitment(*opening).hex()} for opening in (good, longest)]
+    tampered = []
+    for at, other in enumerate(["fedledger-2", "lungs", 4, "hospital-b", sha(b"another"),
+                                flip(sha(b"salt"))]):
+        opening = good[:at] + [other] + good[at + 1:]
+        tampered.append({"what": "another " + parts[at], **show(opening)})
+    return {"valid": cases, "tampered": tampered}
+
+
 def transaction_parts():
-    commit = variant(0, "heart", 3, sha(b"model"), sha(b"update"), 303, 4096)
-    claims = variant(0, "heart", 3, sha(b"model"), sha(b"update"), 303, 4096,
+    bound = commitment("fedledger-1", "heart", 3, "hospital-a", sha(b"update"), sha(b"salt"))
+    commit = variant(0, "heart", 3, sha(b"model"), bound, 303, 4096)
+    claims = variant(0, "heart", 3, sha(b"model"), bound, 303, 4096,
                      record(1500, 5000, 1_000_000), sha(b"attestation"))
-    attested = variant(0, "heart", 3, sha(b"model"), sha(b"update"), 303, 4096, None,
-                       sha(b"attestation"))
-    reveal = variant(1, "heart", 3, sha(b"update"))
+    attested = variant(0, "heart", 3, sha(b"model"), bound, 303, 4096, None, sha(b"attestation"))
+    reveal = variant(1, "heart", 3, sha(b"update"), sha(b"salt"))
     scores = variant(2, "heart", 3, [record(sha(b"m1"), 693147, 61), record(sha(b"m2"), 0, 2**40)])
     approve = variant(4, sha(b"change"))
     for name, action in [("commit", commit), ("commit with claims", claims),
@@ -364,6 +384,7 @@ def state():
     return {"valid": cases}
 
 
-for name, make in [("votes", votes), ("validators", validators), ("transactions", transactions),
+for name, make in [("votes", votes), ("validators", validators), ("commitments", commitments),
+                   ("transactions", transactions),
                    ("blocks", blocks), ("log", log), ("state", state)]:
     (HERE / f"{name}.json").write_text(json.dumps(make(), indent=1) + "\n")

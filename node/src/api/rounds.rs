@@ -120,18 +120,21 @@ fn tell_more(view: &mut RoundView, body: &EntryBody) {
         EntryBody::Transaction { transaction, receipt: Receipt::Accepted } => {
             let member = &transaction.body.member;
             match &transaction.body.action {
-                Action::CommitUpdate { update, num_examples, .. } => {
+                Action::CommitUpdate { commitment, num_examples, .. } => {
                     view.updates.push(UpdateView {
                         member: member.clone(),
-                        update: *update,
+                        commitment: *commitment,
+                        update: None,
                         num_examples: *num_examples,
                         revealed: false,
                         verdict: None,
                     });
                 }
-                Action::RevealUpdate { .. } => {
+                Action::RevealUpdate { update, .. } => {
                     let own = view.updates.iter_mut().find(|line| line.member == *member);
-                    own.into_iter().for_each(|line| line.revealed = true);
+                    own.into_iter().for_each(|line| {
+                        (line.update, line.revealed) = (Some(*update), true);
+                    });
                 }
                 _ => {}
             }

@@ -131,6 +131,7 @@ impl Backend for StandIn {
         Ok(SubmittedUpdate {
             transaction: Digest::of(b"t"),
             update: Digest::of(b"u"),
+            commitment: Digest::of(b"c"),
             round: RoundNumber(1),
         })
     }

@@ -88,15 +88,18 @@ pub struct SubmitUpdate {
     pub attestation: Option<Digest>,
 }
 
-/// What a node answers once the signed digest of an update is durable and on its way.
+/// What a node answers once the signed commitment to an update is durable and on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmittedUpdate {
     /// Digest of the `CommitUpdate` transaction.
     #[schema(value_type = String)]
     pub transaction: Digest,
-    /// Digest of the canonical update.
+    /// Digest of the canonical update. Nobody else knows it before the reveal phase.
     #[schema(value_type = String)]
     pub update: Digest,
+    /// What the ledger holds of it until then.
+    #[schema(value_type = String)]
+    pub commitment: Digest,
     /// The round it was committed to.
     #[schema(value_type = u64)]
     pub round: RoundNumber,
@@ -179,11 +182,13 @@ pub enum SubmitError {
     },
     /// The member has committed to another update in this round. Signing a second one would be
     /// equivocation, so the node refuses before anything is signed.
-    #[error("an update was already committed to round {round}: {committed}")]
+    #[error(
+        "another update was already committed to round {round}, by the commitment {committed}"
+    )]
     AlreadyCommitted {
         /// The round.
         round: RoundNumber,
-        /// Digest committed first.
+        /// The commitment that was made.
         committed: Digest,
     },
     /// The contract would refuse the action in the present state.
@@ -242,11 +247,14 @@ pub fn describe_rejection(rejection: &Rejection) -> String {
             format!("canonical updates of this task are {expected} bytes long")
         }
         Rejection::NumExamplesOutOfRange { max } => format!("num_examples must be 1 to {max}"),
-        Rejection::AlreadyCommitted => "this very update is committed already".into(),
+        Rejection::AlreadyCommitted => "this very commitment was made already".into(),
         Rejection::Equivocation { committed } => {
-            format!("equivocation: {committed} was committed to this round before")
+            format!("equivocation: the commitment {committed} was made in this round before")
         }
-        Rejection::NotCommitted => "no commitment to this update in this round".into(),
+        Rejection::NotCommitted => "the member made no commitment in this round".into(),
+        Rejection::WrongOpening { committed } => {
+            format!("update and salt do not open the commitment {committed}")
+        }
         Rejection::AlreadyRevealed => "the update is revealed already".into(),
         Rejection::WrongCandidates => {
             "the scores must be one for each candidate, in the order listed".into()
@@ -371,9 +379,12 @@ pub struct UpdateView {
     /// Whose.
     #[schema(value_type = String)]
     pub member: MemberId,
-    /// Its digest.
+    /// What its member committed to.
     #[schema(value_type = String)]
-    pub update: Digest,
+    pub commitment: Digest,
+    /// Its digest, once it has been revealed.
+    #[schema(value_type = Option<String>)]
+    pub update: Option<Digest>,
     /// Number of examples as declared.
     pub num_examples: u64,
     /// Whether it has been revealed.

@@ -55,7 +55,7 @@ fn blobs_of(block: &Block) -> Vec<Digest> {
     let mut digests = Vec::new();
     for decision in &block.body.decisions {
         if let Decision::Outcome { result, verdicts, .. } = decision {
-            digests.extend(verdicts.iter().map(|verdict| verdict.update));
+            digests.extend(verdicts.iter().filter_map(|verdict| verdict.update));
             if let OutcomeResult::Aggregated { chosen, base_model } = result {
                 digests.extend([*base_model, chosen.aggregate, chosen.model]);
             }

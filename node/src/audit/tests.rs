@@ -8,6 +8,7 @@ use fedledger_contract::state::StateView;
 use fedledger_ledger::block::{
     vote_sign_bytes, BlockBody, BlockHeader, ValidatorAddress, ValidatorSet, VoteType,
 };
+use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::decision::OutcomeResult;
 use fedledger_ledger::governance::{MemberKeys, MemberSpec};
 use fedledger_ledger::ids::{ChainId, MemberId, Nonce};
@@ -67,22 +68,25 @@ impl Ledger {
             .iter()
             .map(|values| ledger.keep(schema.encode(values).unwrap()))
             .collect();
-        let sign = |ledger: &Self, action: &dyn Fn(Digest) -> Action| {
-            (1u8..).zip(&updates).map(|(k, update)| ledger.sign(k, action(*update))).collect()
+        let sign = |ledger: &Self, action: &dyn Fn(UpdateOpening) -> Action| {
+            let openings = (1u8..).zip(&updates).map(|(k, update)| (k, ledger.opening(k, *update)));
+            openings.map(|(k, opening)| ledger.sign(k, action(opening))).collect()
         };
         let byte_length = schema.byte_length();
-        let commits = sign(&ledger, &|update| Action::CommitUpdate {
+        let commits = sign(&ledger, &|opening| Action::CommitUpdate {
             task: task(),
             round,
             base_model,
-            update,
+            commitment: opening.commitment(),
             num_examples: 10,
             byte_length,
             claims: None,
             attestation: None,
         });
         ledger.append(commits, vec![]);
-        let reveals = sign(&ledger, &|update| Action::RevealUpdate { task: task(), round, update });
+        let reveals = sign(&ledger, &|UpdateOpening { task, round, update, salt, .. }| {
+            Action::RevealUpdate { task, round, update, salt }
+        });
         ledger.append(reveals, vec![]);
         let decided = decide(&ledger.state, &task(), &ledger.blobs).unwrap();
         ledger.blobs.extend(decided.blobs);
@@ -115,6 +119,17 @@ impl Ledger {
         };
         ledger.keep(task.initial_model_bytes);
         ledger
+    }
+
+    fn opening(&self, member: u8, update: Digest) -> UpdateOpening {
+        UpdateOpening {
+            chain_id: self.genesis.chain_id.clone(),
+            task: task(),
+            round: RoundNumber(1),
+            member: id(member),
+            update,
+            salt: Salt([member; 32]),
+        }
     }
 
     fn keep(&mut self, bytes: Vec<u8>) -> Digest {
@@ -271,9 +286,9 @@ fn validators_that_collude_on_an_outcome_are_found_by_replaying() {
 #[test]
 fn a_missing_or_damaged_blob_makes_a_replay_incomplete_and_not_wrong() {
     let mut ledger = Ledger::with_a_round();
-    let Action::CommitUpdate { update, .. } = ledger.chain[0].0.body.transactions[3].body.action
+    let Action::RevealUpdate { update, .. } = ledger.chain[1].0.body.transactions[3].body.action
     else {
-        panic!("the first block holds commitments")
+        panic!("the second block holds reveals")
     };
     ledger.blobs.get_mut(&update).unwrap()[44] ^= 1;
     let damaged = ledger.audit(Depth::Replay).unwrap();

@@ -197,13 +197,9 @@ fn judge_input(
                 let digest = schema.digest_of(&values).expect("quantised values are canonical");
                 rows.extend(values);
                 free_row += 1;
-                (Content::Row(free_row - 1), digest, None)
+                (Content::Row(free_row - 1), Some(digest), None)
             }
-            Err(error) => (
-                Content::refused(Reason::SchemaMismatch),
-                Digest::of(update.label.as_bytes()),
-                Some(error.to_string()),
-            ),
+            Err(error) => (Content::refused(Reason::SchemaMismatch), None, Some(error.to_string())),
         };
         faults.push(fault);
         submissions.push(Submission {

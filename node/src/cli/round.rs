@@ -186,7 +186,7 @@ pub(super) fn show_text(view: &RoundView) -> String {
                 });
             vec![
                 update.member.to_string(),
-                update.update.short(),
+                update.update.map_or(String::new(), |update| update.short()),
                 update.num_examples.to_string(),
                 word.into(),
                 verdict.map_or("-".into(), |it| micro(it.weight_micro.into(), 3)),

@@ -88,6 +88,7 @@ fn submit(context: &Context, args: &SubmitArgs) -> Result<Exit, Failure> {
         fields(&[
             ("committed to", format!("round {} of {}", submitted.round, args.task)),
             ("update", submitted.update.to_string()),
+            ("commitment", submitted.commitment.to_string()),
             ("transaction", submitted.transaction.to_string()),
         ])
     })?;
@@ -136,9 +137,9 @@ fn show_text(update: &UpdateView) -> String {
     use fedledger_ledger::decision::Measure;
     let mut rows = vec![
         ("member", update.member.to_string()),
-        ("update", update.update.to_string()),
+        ("commitment", update.commitment.to_string()),
+        ("update", update.update.map_or("not revealed".into(), |update| update.to_string())),
         ("examples", update.num_examples.to_string()),
-        ("revealed", if update.revealed { "yes" } else { "not yet" }.into()),
     ];
     match &update.verdict {
         None => rows.push(("verdict", "none yet".into())),

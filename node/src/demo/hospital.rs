@@ -141,8 +141,9 @@ impl Hospital {
     pub(super) fn revealed(&self, view: &RoundView) -> anyhow::Result<(Array2<i32>, Vec<u64>)> {
         let mut rows = Vec::new();
         let mut counts = Vec::new();
-        for update in view.updates.iter().filter(|update| update.revealed) {
-            if let Some(values) = self.canonical(&update.update)? {
+        for update in &view.updates {
+            let Some(digest) = update.update else { continue };
+            if let Some(values) = self.canonical(&digest)? {
                 rows.extend(values);
                 counts.push(update.num_examples);
             }

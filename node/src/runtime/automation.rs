@@ -1,14 +1,16 @@
 //! What the node does by itself as rounds go on: it shows its member's update once the commit phase
 //! is over, fetches what others showed, and computes what the ledger waits for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedledger_contract::records::RoundRecord;
+use fedledger_contract::records::{RoundRecord, TaskStatus};
+use fedledger_contract::round::update_revealed;
 use fedledger_contract::state::StateView;
+use fedledger_ledger::commitment::UpdateOpening;
 use fedledger_ledger::entry::Phase;
-use fedledger_ledger::ids::{Digest, MemberId, Nonce, RoundNumber, TaskId};
+use fedledger_ledger::ids::{Digest, MemberId, Nonce, TaskId};
 use fedledger_ledger::transaction::Action;
 
 use super::{addresses, Node};
@@ -22,10 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1_500);
 struct Work {
     /// The last nonce of this member on the ledger.
     used: Nonce,
-    /// This member's updates that may be shown now.
-    published: Vec<Digest>,
-    /// This member's updates whose reveal the ledger does not have yet.
-    reveals: Vec<(TaskId, RoundNumber, Digest)>,
+    /// This member's commitments whose opening the ledger does not have yet.
+    reveals: Vec<UpdateOpening>,
     /// Blobs to fetch: with their length, where it is known, and who may have them.
     missing: Vec<(Digest, Option<u64>, Vec<MemberId>)>,
     /// Updates of open rounds that are here.
@@ -63,11 +63,9 @@ impl Node {
             let outbox = signing.outbox.lock().await;
             outbox.prune(work.used).map_err(|error| error.to_string())?;
         }
-        for digest in &work.published {
-            self.held_back.release(digest).map_err(|error| error.to_string())?;
-        }
-        for (task, round, update) in &work.reveals {
-            self.reveal(task, *round, *update).await;
+        self.release_updates()?;
+        for opening in work.reveals {
+            self.reveal(opening).await;
         }
         for (digest, length, from) in work.missing {
             self.fetch(digest, length, from);
@@ -78,6 +76,21 @@ impl Node {
         }
         self.compute_decisions();
         Ok(())
+    }
+
+    /// Shows this member's updates once the commit phase of their round is over, and forgets how
+    /// to open their commitments once nothing can be revealed in it any more.
+    fn release_updates(&self) -> Result<(), String> {
+        let view = StateView::new(self.store());
+        self.held_back.release(|task, round| {
+            let open = view.round(task);
+            open.is_some_and(|open| open.round == round && open.phase != Phase::Commit)
+        });
+        let over = |task: &TaskId, round| {
+            let progress = view.task_progress(task);
+            progress.is_some_and(|at| at.round > round || at.status != TaskStatus::Running)
+        };
+        self.held_back.prune(over).map_err(|error| error.to_string())
     }
 
     /// What the state asks of this node now.
@@ -112,16 +125,22 @@ impl Node {
         round: &RoundRecord,
         work: &mut Work,
     ) -> Result<(), String> {
+        let waiting = self.reveals_waiting();
         for (member, commitment) in view.commitments(task) {
             if commitment.round != round.round {
                 continue;
             }
-            let update = commitment.update;
-            if Some(&member) == self.member_id() {
-                work.published.push(update);
-                if round.phase == Phase::Reveal && !commitment.revealed {
-                    work.reveals.push((task.clone(), round.round, update));
-                }
+            let own = (Some(&member) == self.member_id())
+                .then(|| self.held_back.opening(&commitment.commitment))
+                .flatten();
+            // Known from the ledger, from a reveal on its way to it, or because it is this node's.
+            let update = commitment
+                .update
+                .or_else(|| waiting.get(&(task.clone(), member.clone())).copied())
+                .or_else(|| own.as_ref().map(|opening| opening.update));
+            let Some(update) = update else { continue };
+            if round.phase == Phase::Reveal && commitment.update.is_none() {
+                work.reveals.extend(own);
             }
             if self.holds(&update)? {
                 work.held.push(update);
@@ -136,22 +155,29 @@ impl Node {
         Ok(())
     }
 
+    /// The updates that waiting transactions would reveal. Only what opens its member's commitment
+    /// is here, so that nobody makes this node fetch anything else.
+    fn reveals_waiting(&self) -> BTreeMap<(TaskId, MemberId), Digest> {
+        let mut updates = BTreeMap::new();
+        for transaction in self.chain.waiting() {
+            let Some(update) = update_revealed(self.store(), &transaction) else { continue };
+            if let Action::RevealUpdate { task, .. } = transaction.body.action {
+                updates.insert((task, transaction.body.member), update);
+            }
+        }
+        updates
+    }
+
     /// Signs the reveal of this member's update, once.
-    async fn reveal(
-        &self,
-        task: &TaskId,
-        round: fedledger_ledger::ids::RoundNumber,
-        update: Digest,
-    ) {
+    async fn reveal(&self, opening: UpdateOpening) {
+        let UpdateOpening { task, round, update, salt, .. } = opening;
+        let action = Action::RevealUpdate { task, round, update, salt };
         let waits = self.chain.waiting().into_iter().any(|transaction| {
-            Some(&transaction.body.member) == self.member_id()
-                && matches!(&transaction.body.action,
-                    Action::RevealUpdate { update: its, .. } if *its == update)
+            Some(&transaction.body.member) == self.member_id() && transaction.body.action == action
         });
         if waits {
             return;
         }
-        let action = Action::RevealUpdate { task: task.clone(), round, update };
         if let Err(error) = self.submit_action(action).await {
             tracing::warn!(%error, %update, "the reveal could not be signed yet");
         }

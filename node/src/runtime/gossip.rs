@@ -6,7 +6,7 @@ use fedledger_consensus::chain::{MempoolError, SubmitError};
 use fedledger_contract::state::StateView;
 use fedledger_ledger::entry::Phase;
 use fedledger_ledger::ids::Digest;
-use fedledger_ledger::transaction::Transaction;
+use fedledger_ledger::transaction::{Action, Transaction};
 use tokio::sync::mpsc;
 
 use super::Node;
@@ -51,8 +51,15 @@ impl Node {
                 return verdict.reject();
             }
         };
+        let reveals = matches!(transaction.body.action, Action::RevealUpdate { .. });
         match self.chain.submit(transaction) {
-            Ok(true) => verdict.accept(),
+            Ok(true) => {
+                verdict.accept();
+                if reveals {
+                    // It says which blob to fetch.
+                    self.work.notify_one();
+                }
+            }
             Ok(false) | Err(SubmitError::Mempool(MempoolError::Stale { .. })) => verdict.ignore(),
             Err(error) => {
                 // It may be valid elsewhere: this node may be behind.

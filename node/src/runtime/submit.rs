@@ -3,6 +3,7 @@
 use fedledger_contract::canonical::{NamedTensor, Schema};
 use fedledger_contract::records::TaskStatus;
 use fedledger_contract::state::StateView;
+use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::entry::Phase;
 use fedledger_ledger::ids::{Digest, RoundNumber};
 use fedledger_ledger::limits::{NUM_EXAMPLES_MAX, TRANSACTION_BYTES_MAX};
@@ -73,6 +74,8 @@ impl Node {
         self.chain
             .submit(transaction)
             .map_err(|error| SubmitError::NotTaken { reason: error.to_string() })?;
+        // If it is a reveal, it says which blob to fetch.
+        self.work.notify_one();
         if let Err(error) = self.network.publish_transaction(bytes).await {
             tracing::debug!(%error, "a transaction waits for members to connect");
         }
@@ -80,8 +83,8 @@ impl Node {
     }
 
     /// Takes an update from the member's trainer: quantises it, keeps it, holds it back from
-    /// everyone, and commits to its digest on the ledger. Handing in the very same update again
-    /// gives the same answer and signs nothing.
+    /// everyone, and commits to it on the ledger under a random salt. Handing in the very same
+    /// update again gives the same answer and signs nothing.
     ///
     /// # Errors
     /// When the update is not one of this task and round, or the member has committed to another.
@@ -101,8 +104,9 @@ impl Node {
         let update = Digest::of(&bytes);
         let round = open.round;
         if let Some((transaction, committed)) = self.own_commitment(signing, &submit.task, round) {
-            if committed == update {
-                return Ok(SubmittedUpdate { transaction, update, round });
+            let opening = self.held_back.opening(&committed);
+            if opening.is_some_and(|opening| opening.update == update) {
+                return Ok(SubmittedUpdate { transaction, update, commitment: committed, round });
             }
             return Err(SubmitError::AlreadyCommitted { round, committed });
         }
@@ -111,20 +115,29 @@ impl Node {
             SubmitError::Storage { reason: error }
         };
         // Held back before it is there, so that nobody can see it in between.
-        self.held_back.add(update).map_err(|error| storage(error.to_string()))?;
+        let opening = UpdateOpening {
+            chain_id: self.genesis().chain_id.clone(),
+            task: submit.task.clone(),
+            round,
+            member: signing.id.clone(),
+            update,
+            salt: Salt([0; 32]),
+        };
+        let commitment =
+            self.held_back.add(&opening).map_err(|error| storage(error.to_string()))?;
         self.blobs().put(&bytes).map_err(|error| storage(error.to_string()))?;
         let action = Action::CommitUpdate {
             task: submit.task,
             round,
             base_model: open.base_model,
-            update,
+            commitment,
             num_examples: submit.num_examples,
             byte_length: bytes.len() as u64,
             claims: submit.claims,
             attestation: submit.attestation,
         };
         let transaction = self.sign_and_send(signing, &outbox, action).await?;
-        Ok(SubmittedUpdate { transaction, update, round })
+        Ok(SubmittedUpdate { transaction, update, commitment, round })
     }
 
     fn open_round(&self, submit: &SubmitUpdate) -> Result<OpenRound, SubmitError> {
@@ -152,7 +165,8 @@ impl Node {
         Ok(OpenRound { schema, round: record.round, base_model: record.base_model })
     }
 
-    /// What this member has committed to in a round: on the ledger, or signed and waiting.
+    /// This member's commitment in a round, with its transaction: on the ledger, or signed and
+    /// waiting.
     fn own_commitment(
         &self,
         signing: &Signing,
@@ -162,13 +176,13 @@ impl Node {
         let on_ledger = StateView::new(self.store())
             .commitment(task, &signing.id)
             .filter(|record| record.round == round)
-            .map(|record| (record.transaction, record.update));
+            .map(|record| (record.transaction, record.commitment));
         on_ledger.or_else(|| {
             self.chain.waiting().iter().find_map(|transaction| match &transaction.body.action {
-                Action::CommitUpdate { task: its, round: of, update, .. }
+                Action::CommitUpdate { task: its, round: of, commitment, .. }
                     if transaction.body.member == signing.id && its == task && *of == round =>
                 {
-                    Some((transaction.digest(), *update))
+                    Some((transaction.digest(), *commitment))
                 }
                 _ => None,
             })

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use fedledger_contract::canonical::{FloatBits, NamedTensor, Schema};
+use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, Nonce, RoundNumber, TaskId};
 use fedledger_ledger::task::{TaskSpec, TensorSpec};
 use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
@@ -255,11 +256,19 @@ impl Consortium {
         for seed in [40, 41] {
             let values = self.schema.quantise(&self.tensors(seed, round)).unwrap();
             let bytes = self.schema.encode(&values).unwrap();
+            let opening = UpdateOpening {
+                chain_id: self.devnet.chain_id.clone(),
+                task: self.task.clone(),
+                round,
+                member: id.clone(),
+                update: Digest::of(&bytes),
+                salt: Salt([seed as u8; 32]),
+            };
             let action = Action::CommitUpdate {
                 task: self.task.clone(),
                 round,
                 base_model: base,
-                update: Digest::of(&bytes),
+                commitment: opening.commitment(),
                 num_examples: 10,
                 byte_length: bytes.len() as u64,
                 claims: None,
