@@ -152,6 +152,11 @@ impl Federation {
         to_floats(&self.schema, &self.model)
     }
 
+    /// Digest of the model now, as on the ledger.
+    pub fn model_digest(&self) -> Digest {
+        self.schema.digest_of(&self.model).expect("models stay canonical")
+    }
+
     /// What plain averaging of the very same updates would have led to by now, flat.
     pub fn plain_average(&self) -> Vec<f32> {
         to_floats(&self.schema, self.plain.model())

@@ -12,6 +12,7 @@ pub mod comparison;
 pub mod data;
 pub mod defaults;
 pub mod federation;
+pub mod lab;
 pub mod metrics;
 pub mod model;
 pub mod scenario;

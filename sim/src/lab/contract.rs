@@ -1,0 +1,231 @@
+//! The contract's settings in a scenario, and the task that they make.
+
+use fedledger_ledger::ids::TaskId;
+use fedledger_ledger::task::{AggregationRule, NormBand, TaskSpec, TrustPolicy, Weighting};
+use serde::{Deserialize, Serialize};
+
+use super::shape::{Field, Shape, Variant};
+use crate::comparison::mean_task;
+use crate::federation::FederationError;
+use crate::scenario::Scenario;
+
+/// The contract's settings: a profile, and what differs from it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContractChoice {
+    /// What the other settings differ from.
+    pub profile: Profile,
+    /// The aggregation rule.
+    pub rule: Option<AggregationRule>,
+    /// f: how many updates the rule is to withstand.
+    pub byzantine: Option<u32>,
+    /// How updates are weighed.
+    pub weighting: Option<Weighting>,
+    /// Admission by norm.
+    pub norm_band: Option<Switch<NormBand>>,
+    /// How trust moves.
+    pub trust: Option<Switch<TrustPolicy>>,
+}
+
+/// A set of settings that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// What a consortium gets unless it asks for something else.
+    #[default]
+    Default,
+    /// Plain averaging by examples, no admission, no trust: no defence at all.
+    Plain,
+}
+
+/// Settings that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Switch<T> {
+    /// `"none"`.
+    Off(Nothing),
+    /// The settings.
+    On(T),
+}
+
+/// The word `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nothing {
+    /// Switched off.
+    None,
+}
+
+impl<T: Copy> Switch<T> {
+    fn value(self) -> Option<T> {
+        match self {
+            Self::Off(_) => None,
+            Self::On(value) => Some(value),
+        }
+    }
+}
+
+impl ContractChoice {
+    /// Plain averaging by examples.
+    pub fn plain() -> Self {
+        Self { profile: Profile::Plain, ..Self::default() }
+    }
+
+    /// A rule by itself: no admission by norm, no trust.
+    pub fn bare(rule: AggregationRule) -> Self {
+        Self {
+            rule: Some(rule),
+            norm_band: Some(Switch::Off(Nothing::None)),
+            trust: Some(Switch::Off(Nothing::None)),
+            ..Self::default()
+        }
+    }
+
+    /// In a few words, for tables.
+    pub fn describe(&self) -> String {
+        let bare = Self { byzantine: None, ..self.clone() };
+        let rule = self.rule.as_ref().map(rule_name);
+        match rule {
+            None if bare == Self::default() => "default".to_owned(),
+            None if bare == Self::plain() => "plain averaging".to_owned(),
+            Some(name) if bare == Self::bare(self.rule.clone().expect("named")) => {
+                format!("{name} alone")
+            }
+            rule => {
+                let mut words = vec![match self.profile {
+                    Profile::Default => "default".to_owned(),
+                    Profile::Plain => "plain".to_owned(),
+                }];
+                words.extend(rule.map(|name| format!("with {name}")));
+                let off = |off: bool, word: &str| off.then(|| format!("no {word}"));
+                words.extend(off(matches!(self.norm_band, Some(Switch::Off(_))), "norm band"));
+                words.extend(off(matches!(self.trust, Some(Switch::Off(_))), "trust"));
+                words.join(", ")
+            }
+        }
+    }
+
+    /// The task for `scenario` under these settings. With the attackers absent it is the same
+    /// contract for the members that are left: f, unless stated, follows their number, and a stated
+    /// f falls by the number that left.
+    ///
+    /// # Errors
+    /// When the model makes no schema.
+    pub fn task(&self, scenario: &Scenario, left: usize) -> Result<TaskSpec, FederationError> {
+        let mut task = match self.profile {
+            Profile::Default => scenario.task(TaskId::new("laboratory")?)?,
+            Profile::Plain => mean_task(scenario)?,
+        };
+        if let Some(byzantine) = self.byzantine {
+            task.byzantine = byzantine.saturating_sub(left as u32);
+            task.updates_min = (scenario.sites.len() as u32).saturating_sub(task.byzantine).max(1);
+        }
+        task.rule = self.rule.clone().unwrap_or(task.rule);
+        task.weighting = self.weighting.unwrap_or(task.weighting);
+        task.norm_band = self.norm_band.map_or(task.norm_band, Switch::value);
+        task.trust = self.trust.map_or(task.trust, Switch::value);
+        Ok(task)
+    }
+}
+
+/// The name of a rule as in files, with its underscores as spaces.
+pub fn rule_name(rule: &AggregationRule) -> String {
+    let value = serde_json::to_value(rule).expect("a rule is plain data");
+    value["name"].as_str().expect("rules are tagged by name").replace('_', " ")
+}
+
+/// The fields of a scenario's table `contract`.
+pub fn fields() -> Vec<Field> {
+    let none = || Shape::Choice(vec!["none"]);
+    let milli = |min, max| Shape::count(min, max);
+    let as_profile = "as in the profile";
+    let norm_band = vec![
+        Field::required("low_milli", milli(0, 999), "Refused below, in 1/1000 of the usual norm."),
+        Field::required("clip_milli", milli(1000, 1_000_000), "Scaled down to this."),
+        Field::required("high_milli", milli(1000, 1_000_000), "Refused above."),
+    ];
+    let trust = vec![
+        Field::required(
+            "outlier_milli",
+            milli(1000, 1_000_000),
+            "Distance to the aggregate that is a strike, in 1/1000 of the median distance.",
+        ),
+        Field::required(
+            "strikes_to_quarantine",
+            Shape::count(1, 1_000),
+            "Strikes in a row that lead to quarantine.",
+        ),
+        Field::required(
+            "clean_rounds_to_return",
+            Shape::count(1, 100_000),
+            "Clean rounds in a row that lead out of it.",
+        ),
+        Field::optional(
+            "outlier_cosine_milli",
+            Shape::count(-1000, 1000),
+            "distance alone decides",
+            "A strike must also point below this cosine to the aggregate, in 1/1000.",
+        ),
+    ];
+    vec![
+        Field::default(
+            "profile",
+            Shape::Choice(vec!["default", "plain"]),
+            "default",
+            "`default` is what a consortium gets unless it asks for something else; `plain` is \
+             averaging by examples with no defence.",
+        ),
+        Field::optional("rule", Shape::Named(rules()), as_profile, "The aggregation rule."),
+        Field::optional(
+            "byzantine",
+            Shape::count(0, 42),
+            "(n − 1)/3, rounded down",
+            "f: how many updates the rule is to withstand.",
+        ),
+        Field::optional(
+            "weighting",
+            Shape::Choice(vec!["uniform", "examples"]),
+            as_profile,
+            "How updates are weighed.",
+        ),
+        Field::optional(
+            "norm_band",
+            Shape::Either(vec![none(), Shape::Table(norm_band)]),
+            as_profile,
+            "Admission by norm.",
+        ),
+        Field::optional(
+            "trust",
+            Shape::Either(vec![none(), Shape::Table(trust)]),
+            as_profile,
+            "How trust moves.",
+        ),
+    ]
+}
+
+/// The aggregation rules with their parameters.
+pub fn rules() -> Vec<Variant> {
+    let variant = |name, doc: &str, fields| Variant { name, doc: doc.to_owned(), fields };
+    let neighbours = || {
+        let shape = Shape::count(1, 127);
+        Field::optional("neighbours", shape, "n − f − 2", "Nearest neighbours that are scored.")
+    };
+    let selected =
+        Field::optional("selected", Shape::count(1, 128), "n − f", "Updates that are averaged.");
+    let iterations = || Field::required("iterations", Shape::count(1, 64), "Number of iterations.");
+    let radius = Field::required(
+        "radius_milli",
+        Shape::count(1, 1_000_000),
+        "Clipping radius in 1/1000 of the median distance to the starting centre.",
+    );
+    vec![
+        variant("mean", "Weighted mean.", Vec::new()),
+        variant("median", "Coordinate-wise median.", Vec::new()),
+        variant("trimmed_mean", "Coordinate-wise mean without the f extremes.", Vec::new()),
+        variant("krum", "The update closest to its neighbours.", vec![neighbours()]),
+        variant("multi_krum", "Mean of the best by Krum's score.", vec![neighbours(), selected]),
+        variant("geometric_median", "RFA.", vec![iterations()]),
+        variant("bulyan", "Iterated Krum, then a mean around the median.", Vec::new()),
+        variant("centered_clipping", "Clipped around a centre.", vec![iterations(), radius]),
+    ]
+}

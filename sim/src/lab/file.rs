@@ -1,0 +1,300 @@
+//! Scenario files: who trains what on which data, who attacks how and when, under which contract,
+//! and what the outcome must not exceed. The schema is in [`super::fields`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fedledger_ledger::ids::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::acceptance::Acceptance;
+use super::check::{check, place, CheckError, Fault};
+use super::contract::ContractChoice;
+use super::data::DataChoice;
+use super::fields;
+use super::sweep::Axes;
+use crate::attack::{Attack, Knowledge, Schedule};
+use crate::data::Skew;
+use crate::defaults;
+use crate::model::Training;
+
+/// Longest scenario file in bytes, so that a wrong path fails soon.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A scenario as its file says it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScenarioFile {
+    /// A headline.
+    pub title: String,
+    /// What it is to show, in sentences.
+    #[serde(default)]
+    pub description: String,
+    /// Number of members; 0 for as many as the data have sites.
+    #[serde(default)]
+    pub members: usize,
+    /// Rounds of training.
+    pub rounds: u64,
+    /// One run of everything for each seed.
+    #[serde(default = "default_seeds")]
+    pub seeds: Vec<u64>,
+    /// The model is measured after every so many rounds; 0 for as often as 200 points allow.
+    #[serde(default)]
+    pub measure_every: u64,
+    /// The data.
+    pub data: DataChoice,
+    /// How they are divided over the members; their own sites when absent.
+    #[serde(default)]
+    pub split: Option<Skew>,
+    /// The model.
+    #[serde(default)]
+    pub model: ModelChoice,
+    /// How members train.
+    #[serde(default)]
+    pub training: TrainingChoice,
+    /// Who attacks.
+    #[serde(default)]
+    pub attackers: Vec<AttackerGroup>,
+    /// The contract's settings.
+    #[serde(default)]
+    pub contract: ContractChoice,
+    /// What the outcome must not exceed.
+    #[serde(default)]
+    pub acceptance: Acceptance,
+    /// What `sim sweep` varies.
+    #[serde(default)]
+    pub sweep: Axes,
+}
+
+fn default_seeds() -> Vec<u64> {
+    vec![1, 2, 3, 4, 5]
+}
+
+/// Which model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ModelChoice {
+    /// Logistic regression; for more than two classes, softmax regression.
+    #[default]
+    Logistic,
+    /// One hidden layer of rectified linear units.
+    Mlp {
+        /// Number of hidden units.
+        hidden: usize,
+    },
+}
+
+/// [`Training`] with the defaults of [`defaults::TRAINING`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingChoice {
+    /// Passes over the rows in a round.
+    pub epochs: usize,
+    /// Rows in a step.
+    pub batch_size: usize,
+    /// Step length.
+    pub learning_rate: f32,
+    /// Weight decay.
+    pub l2: f32,
+    /// Share of the last step that is kept.
+    pub momentum: f32,
+    /// Repeat rows of the rarer classes until all have the same number.
+    pub class_balanced: bool,
+}
+
+impl Default for TrainingChoice {
+    fn default() -> Self {
+        let Training { epochs, batch_size, learning_rate, l2, momentum, class_balanced } =
+            defaults::TRAINING;
+        Self { epochs, batch_size, learning_rate, l2, momentum, class_balanced }
+    }
+}
+
+impl From<TrainingChoice> for Training {
+    fn from(choice: TrainingChoice) -> Self {
+        let TrainingChoice { epochs, batch_size, learning_rate, l2, momentum, class_balanced } =
+            choice;
+        Self { epochs, batch_size, learning_rate, l2, momentum, class_balanced }
+    }
+}
+
+/// Members that attack together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttackerGroup {
+    /// How many, drawn by the seed.
+    #[serde(default)]
+    pub count: usize,
+    /// Who, by member id, instead of `count`.
+    #[serde(default)]
+    pub members: Vec<String>,
+    /// What they know.
+    #[serde(default = "colluders")]
+    pub knowledge: Knowledge,
+    /// What they do.
+    pub attack: Attack,
+    /// When, and how hard.
+    #[serde(default)]
+    pub schedule: Schedule,
+}
+
+fn colluders() -> Knowledge {
+    Knowledge::Colluders
+}
+
+/// Why a scenario file cannot be used.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// It is longer than a scenario can be.
+    #[error("{} is {found} bytes long: a scenario has at most {max}", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// Longest length allowed.
+        max: u64,
+    },
+    /// What it says is wrong.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+}
+
+/// A scenario with where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Name for people and folders: the file's stem, or the name in the library.
+    pub name: String,
+    /// What errors call the file.
+    pub file: String,
+    /// The text as it stands in the file.
+    pub text: String,
+    /// The folder that relative paths in it start from.
+    pub folder: PathBuf,
+    /// What it says.
+    pub scenario: ScenarioFile,
+}
+
+impl Source {
+    /// Reads a scenario from a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is wrong.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let read = |source| FileError::Read { path: path.to_owned(), source };
+        let found = fs::metadata(path).map_err(read)?.len();
+        if found > FILE_BYTES_MAX {
+            return Err(FileError::TooLong { path: path.to_owned(), found, max: FILE_BYTES_MAX });
+        }
+        let text = fs::read_to_string(path).map_err(read)?;
+        let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        Ok(Self::parse(&name, &path.display().to_string(), text, folder)?)
+    }
+
+    /// Parses a scenario whose text is at hand.
+    ///
+    /// # Errors
+    /// When it is wrong: every fault with line, field, what was found and what is allowed.
+    pub fn parse(
+        name: &str,
+        file: &str,
+        text: String,
+        folder: PathBuf,
+    ) -> Result<Self, CheckError> {
+        let value = check(file, &text, &fields::root())?;
+        let scenario: ScenarioFile = serde_json::from_value(value.clone()).map_err(|error| {
+            let allowed = "what docs/laboratory.md says of it";
+            let (field, error) = blame(&value).unwrap_or((String::new(), error));
+            one_fault(file, &text, &field, error.to_string(), allowed)
+        })?;
+        let source = Self { name: name.to_owned(), file: file.to_owned(), text, folder, scenario };
+        source.check_whole()?;
+        Ok(source)
+    }
+
+    /// A fault of this file, at the place of `field`.
+    pub fn fault(&self, field: &str, found: impl Into<String>, allowed: &str) -> CheckError {
+        one_fault(&self.file, &self.text, field, found.into(), allowed)
+    }
+
+    /// What only shows once all fields are known.
+    fn check_whole(&self) -> Result<(), CheckError> {
+        let scenario = &self.scenario;
+        let divided = !scenario.data.has_sites() || scenario.split.is_some();
+        if divided && scenario.members < 2 {
+            let found = format!("{} members", scenario.members);
+            return Err(self.fault("members", found, "2 or more, for data without own sites"));
+        }
+        if !divided && scenario.members != 0 {
+            let found = format!("{} members of data with sites of their own", scenario.members);
+            return Err(self.fault("members", found, "no `members`, or a `split`"));
+        }
+        for (k, group) in scenario.attackers.iter().enumerate() {
+            if (group.count == 0) == group.members.is_empty() {
+                let found = "both or neither of `count` and `members`";
+                return Err(self.fault(&format!("attackers[{k}]"), found, "one of the two"));
+            }
+            if group.knowledge != scenario.attackers[0].knowledge {
+                let field = format!("attackers[{k}].knowledge");
+                return Err(self.fault(&field, "other than the first group's", "the same for all"));
+            }
+            group.schedule.check().map_err(|error| {
+                self.fault(&format!("attackers[{k}].schedule"), error.to_string(), "see above")
+            })?;
+        }
+        let mut seeds = scenario.seeds.clone();
+        seeds.sort_unstable();
+        if seeds.windows(2).any(|two| two[0] == two[1]) {
+            return Err(self.fault("seeds", "a seed twice", "each seed once"));
+        }
+        Ok(())
+    }
+
+    /// SHA-256 of all that decides what one seed leads to: neither words nor thresholds nor the
+    /// other seeds.
+    pub fn digest(&self) -> Digest {
+        let decisive = ScenarioFile {
+            title: String::new(),
+            description: String::new(),
+            seeds: Vec::new(),
+            acceptance: Acceptance::default(),
+            sweep: Axes::default(),
+            ..self.scenario.clone()
+        };
+        let json = serde_json::to_vec(&decisive).expect("a scenario has text keys only");
+        Digest::of(&json)
+    }
+}
+
+/// Which attack it is that cannot be read, and why: their knobs know more than their shapes say.
+fn blame(value: &Value) -> Option<(String, serde_json::Error)> {
+    let fault = |field: String, attack: &Value| {
+        Attack::deserialize(attack).err().map(|error| (field, error))
+    };
+    let groups = value["attackers"].as_array().into_iter().flatten().enumerate();
+    let swept = value["sweep"]["attacks"].as_array().into_iter().flatten().enumerate();
+    groups
+        .filter_map(|(k, group)| fault(format!("attackers[{k}].attack"), &group["attack"]))
+        .chain(swept.filter_map(|(k, attack)| fault(format!("sweep.attacks[{k}]"), attack)))
+        .next()
+}
+
+fn one_fault(file: &str, text: &str, field: &str, found: String, allowed: &str) -> CheckError {
+    let (line, column) = place(text, field);
+    let (field, allowed) = (field.to_owned(), allowed.to_owned());
+    CheckError {
+        file: file.to_owned(),
+        faults: vec![Fault { line, column, field, found, allowed }],
+    }
+}

@@ -1,0 +1,121 @@
+//! The report: one HTML file with everything in it, for the screen and for paper. It needs no
+//! network and no script.
+
+mod chart;
+mod heat;
+mod hunt;
+mod members;
+mod outcome;
+mod svg;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use super::redteam::Hunt;
+use super::store::Outcome;
+use super::sweep::Grid;
+use svg::escape;
+
+/// What a report can be about; at least one part.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parts<'a> {
+    /// A scenario's runs.
+    pub outcome: Option<&'a Outcome>,
+    /// A sweep.
+    pub grid: Option<&'a Grid>,
+    /// An adaptive attacker's search.
+    pub hunt: Option<&'a Hunt>,
+}
+
+const STYLE: &str = include_str!("report/style.css");
+/// What quarantine is filled with, on screen and on paper.
+const PATTERNS: &str = "<svg width=\"0\" height=\"0\" style=\"position:absolute\" \
+    aria-hidden=\"true\"><defs><pattern id=\"hatch\" width=\"6\" height=\"6\" \
+    patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect width=\"6\" \
+    height=\"6\" fill=\"#fff\"/><rect width=\"2.2\" height=\"6\" fill=\"#7d3300\"/></pattern></defs></svg>\n";
+
+/// The report as one HTML document.
+pub fn html(parts: Parts<'_>) -> String {
+    let title = parts
+        .outcome
+        .map(|outcome| outcome.scenario.title.as_str())
+        .or(parts.grid.map(|grid| grid.title.as_str()))
+        .or(parts.hunt.map(|hunt| hunt.title.as_str()))
+        .unwrap_or("Laboratory report");
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta \
+         name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n{PATTERNS}<main>\n<p class=\"kind\">fedledger \
+         attack laboratory</p>\n<h1>{}</h1>\n",
+        escape(title),
+        escape(title)
+    );
+    if let Some(outcome) = parts.outcome {
+        page += &outcome::section(outcome);
+    }
+    if let Some(grid) = parts.grid {
+        page += &sweep_section(grid);
+    }
+    if let Some(hunt) = parts.hunt {
+        page += &hunt::section(hunt);
+    }
+    if let Some(outcome) = parts.outcome {
+        page += &outcome::appendix(outcome);
+    }
+    page + &format!(
+        "<footer>Made by fedledger {} in process, with the contract that every node runs. A \
+         simulation on recorded data: it shows what this configuration does against what was tried, \
+         not that nothing else can harm it.</footer>\n</main>\n</body>\n</html>\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn sweep_section(grid: &Grid) -> String {
+    let mut text = String::from("<h2>Contracts against attacks</h2>\n");
+    text += &format!(
+        "<p>Accuracy lost against the same members without the attackers, in points, mean over {} \
+         seeds. White is no loss; the darkest red is 20 points or more. <em>Refused</em> means that \
+         the rule's own precondition rules out so many attackers among so few members, and the \
+         contract would not accept such a task.</p>\n",
+        grid.seeds.len()
+    );
+    for (title, map) in heat::maps(grid) {
+        text += &format!(
+            "<figure class=\"wide\"><h3>{}</h3><div class=\"scroll\">{map}</div></figure>\n",
+            escape(&title)
+        );
+    }
+    text +=
+        "<h3>In numbers</h3>\n<div class=\"scroll\"><table><tr><th>contract</th><th>attack</th>\
+             <th class=\"n\">attackers</th><th>split</th><th class=\"n\">accuracy lost</th>\
+             <th class=\"n\">recall lost</th><th class=\"n\">caught</th><th class=\"n\">honest \
+             quarantined</th></tr>\n";
+    for cell in &grid.cells {
+        text += &format!(
+            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td>",
+            escape(&cell.contract),
+            escape(&cell.attack),
+            cell.hostile,
+            escape(&cell.split)
+        );
+        match (&cell.summary, &cell.refused) {
+            (Some(summary), _) => {
+                use super::results::MeasureName::{Accuracy, Recall};
+                text += &format!(
+                    "<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{} of \
+                     {}</td><td class=\"n\">{}</td></tr>\n",
+                    words::interval(summary.measure(Accuracy).loss),
+                    words::interval(summary.measure(Recall).loss),
+                    summary.caught,
+                    summary.hostile,
+                    summary.honest_quarantined + summary.honest_quarantined_absent,
+                );
+            }
+            (None, refused) => {
+                let why = refused.as_deref().unwrap_or("not run");
+                text += &format!("<td colspan=\"4\">{}</td></tr>\n", escape(why));
+            }
+        }
+    }
+    text + "</table></div>\n"
+}

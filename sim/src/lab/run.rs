@@ -1,0 +1,352 @@
+//! Runs a scenario: four runs for each seed, seeds in parallel, each finished seed kept.
+//!
+//! Every seed is computed from its number alone and results are collected in the order of seeds, so
+//! that neither the number of threads nor what was already finished changes a byte.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fedledger_contract::task_check::{check_task, TaskFault};
+use fedledger_ledger::decision::Verdict as UpdateVerdictKind;
+use fedledger_ledger::entry::Standing;
+use fedledger_ledger::task::TaskSpec;
+use rayon::prelude::*;
+use thiserror::Error;
+
+use super::build::{build, Built};
+use super::check::CheckError;
+use super::file::Source;
+use super::results::{Bracket, MemberTrack, Quality, RoundResult, RunResult, SeedResult};
+use crate::comparison::mean_task;
+use crate::data::Dataset;
+use crate::federation::{Federation, FederationError, RoundReport};
+use crate::scenario::ScenarioError;
+
+/// Most points of a curve when the scenario does not say how often to measure.
+const POINTS_MAX: u64 = 200;
+
+/// Why a scenario cannot be run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The file is wrong in a way that shows only now.
+    #[error(transparent)]
+    File(#[from] CheckError),
+    /// The data cannot be used.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The contract refuses the task.
+    #[error("the contract refuses the task of {bracket}, {members} members: {source}")]
+    Task {
+        /// Which of the four runs.
+        bracket: &'static str,
+        /// Members of the consortium.
+        members: usize,
+        /// What it refuses.
+        source: TaskFault,
+    },
+    /// A federation cannot run.
+    #[error(transparent)]
+    Federation(#[from] FederationError),
+    /// Somebody asked for it to stop.
+    #[error("stopped before the end")]
+    Cancelled,
+}
+
+/// Asks long work to stop after the round it is in.
+#[derive(Debug, Default)]
+pub struct Cancel(AtomicBool);
+
+impl Cancel {
+    /// Asks.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a running scenario tells about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Rounds of one of a seed's four runs that have been played since the last call.
+    Rounds(u64),
+    /// A seed is finished.
+    Seed(u64),
+}
+
+/// Rounds that running `seeds` seeds of a scenario plays.
+pub fn rounds_total(source: &Source, seeds: usize) -> u64 {
+    source.scenario.rounds * Bracket::ALL.len() as u64 * seeds as u64
+}
+
+/// Runs all seeds of the scenario.
+///
+/// # Errors
+/// The first seed's error, in the order of seeds.
+pub fn run_seeds(
+    source: &Source,
+    cancel: &Cancel,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Vec<SeedResult>, RunError> {
+    let seeds = source.scenario.seeds.par_iter();
+    seeds.map(|&seed| run_seed(source, seed, cancel, progress)).collect()
+}
+
+/// Runs one seed: the scenario and the three runs that it is measured against.
+///
+/// # Errors
+/// When the scenario cannot be set up or run, or was cancelled.
+pub fn run_seed(
+    source: &Source,
+    seed: u64,
+    cancel: &Cancel,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<SeedResult, RunError> {
+    run_built(source, &build(source, seed)?, cancel, progress)
+}
+
+/// [`run_seed`] once its data are there.
+///
+/// # Errors
+/// When the scenario cannot be run, or was cancelled.
+pub fn run_built(
+    source: &Source,
+    built: &Built,
+    cancel: &Cancel,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<SeedResult, RunError> {
+    let seed = built.scenario.seed;
+    let absent = built.attackers_absent();
+    let left = built.scenario.sites.len() - absent.scenario.sites.len();
+    let contract = &source.scenario.contract;
+    let every = match source.scenario.measure_every {
+        0 => source.scenario.rounds.div_ceil(POINTS_MAX).max(1),
+        every => every,
+    };
+    let play = |bracket: Bracket| {
+        let with = matches!(bracket, Bracket::Attacked | Bracket::Plain);
+        let built = if with { built } else { &absent };
+        let task = match bracket {
+            Bracket::Attacked => contract.task(&built.scenario, 0)?,
+            Bracket::Absent => contract.task(&built.scenario, left)?,
+            Bracket::Plain | Bracket::PlainAbsent => mean_task(&built.scenario)?,
+        };
+        check(&task, bracket, built)?;
+        let every = Every { rounds: every, same_updates: bracket == Bracket::Attacked };
+        run_one(built, task, every, cancel, progress)
+    };
+    // The probe of the attack belongs to all four, also where nobody attacks.
+    let [attacked, absent_run, plain, plain_absent] = {
+        let runs: Result<Vec<RunResult>, RunError> =
+            Bracket::ALL.into_par_iter().map(play).collect();
+        <[RunResult; 4]>::try_from(runs?).expect("there are four brackets")
+    };
+    progress(Progress::Seed(seed));
+    let rows = built.test_union();
+    Ok(SeedResult {
+        seed,
+        onset: built.onset(),
+        test_rows: rows.rows(),
+        test_positives: rows.count(1),
+        coordination: Vec::new(),
+        attacked,
+        absent: absent_run,
+        plain,
+        plain_absent,
+    })
+}
+
+/// The attacked run of a seed by itself, measured at its end.
+///
+/// # Errors
+/// When it cannot be run, or was cancelled.
+pub fn play_attacked(
+    source: &Source,
+    built: &Built,
+    cancel: &Cancel,
+) -> Result<RunResult, RunError> {
+    let task = source.scenario.contract.task(&built.scenario, 0)?;
+    at_the_end(built, task, Bracket::Attacked, cancel)
+}
+
+/// The run of a seed with the attackers absent by itself, measured at its end.
+///
+/// # Errors
+/// When it cannot be run, or was cancelled.
+pub fn play_absent(source: &Source, built: &Built, cancel: &Cancel) -> Result<RunResult, RunError> {
+    let absent = built.attackers_absent();
+    let left = built.scenario.sites.len() - absent.scenario.sites.len();
+    let task = source.scenario.contract.task(&absent.scenario, left)?;
+    at_the_end(&absent, task, Bracket::Absent, cancel)
+}
+
+fn at_the_end(
+    built: &Built,
+    task: TaskSpec,
+    bracket: Bracket,
+    cancel: &Cancel,
+) -> Result<RunResult, RunError> {
+    check(&task, bracket, built)?;
+    let every = Every { rounds: u64::MAX, same_updates: false };
+    run_one(built, task, every, cancel, &|_| {})
+}
+
+fn check(task: &TaskSpec, bracket: Bracket, built: &Built) -> Result<(), RunError> {
+    let members = built.scenario.sites.len();
+    check_task(task, members).map_err(|source| RunError::Task {
+        bracket: bracket.title(),
+        members,
+        source,
+    })
+}
+
+/// How often to measure, and whether to follow what plain averaging makes of the same updates.
+#[derive(Debug, Clone, Copy)]
+struct Every {
+    rounds: u64,
+    same_updates: bool,
+}
+
+fn run_one(
+    built: &Built,
+    task: TaskSpec,
+    every: Every,
+    cancel: &Cancel,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<RunResult, RunError> {
+    let rounds = built.scenario.rounds;
+    let mut federation = built.federation(task)?;
+    let gauge = Gauge::new(built);
+    let mut tracks = tracks(built);
+    let mut results = vec![RoundResult {
+        round: 0,
+        model: federation.model_digest().to_string(),
+        failure: None,
+        quality: gauge.measure(&federation.model()),
+        same_updates_averaged: None,
+    }];
+    let (mut frozen, mut told) = (None, 0);
+    for round in 1..=rounds {
+        if cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
+        let report = federation.step()?;
+        follow(&mut tracks, &report);
+        let last = round == rounds || federation.is_frozen();
+        if round % every.rounds == 0 || last || report.failure.is_some() {
+            results.push(RoundResult {
+                round,
+                model: report.model.to_string(),
+                failure: report.failure.map(word),
+                quality: gauge.measure(&federation.model()),
+                same_updates_averaged: every
+                    .same_updates
+                    .then(|| gauge.measure(&federation.plain_average())),
+            });
+            progress(Progress::Rounds(round - told));
+            told = round;
+        }
+        if federation.is_frozen() {
+            frozen = Some(round);
+            break;
+        }
+    }
+    progress(Progress::Rounds(rounds - told));
+    Ok(RunResult { rounds: results, members: tracks, frozen })
+}
+
+/// Measures models on the honest members' held-out rows.
+struct Gauge<'a> {
+    built: &'a Built,
+    union: Dataset,
+    probes: Vec<super::build::TargetProbe>,
+    honest: Vec<usize>,
+}
+
+impl<'a> Gauge<'a> {
+    fn new(built: &'a Built) -> Self {
+        let union = built.test_union();
+        let probes = built.probes(&union);
+        Self { built, union, probes, honest: built.scenario.honest() }
+    }
+
+    fn measure(&self, model: &[f32]) -> Quality {
+        let scenario = &self.built.scenario;
+        let all = scenario.spec.evaluate(model, &self.union);
+        let worst = self.honest.iter().map(|&k| {
+            let test = &scenario.sites[k].test;
+            if test.rows() == 0 {
+                1.0
+            } else {
+                scenario.spec.evaluate(model, test).accuracy
+            }
+        });
+        let worst = worst.fold(f64::INFINITY, f64::min);
+        let success = super::stats::mean_of(
+            self.probes.iter().map(|probe| probe.success(&scenario.spec, model)),
+        );
+        Quality::new(&all, worst, success.map(|success| success.mean))
+    }
+}
+
+fn tracks(built: &Built) -> Vec<MemberTrack> {
+    let members = built.scenario.names.iter().zip(&built.scenario.sites).enumerate();
+    members
+        .map(|(k, (name, site))| MemberTrack {
+            member: name.clone(),
+            hostile: built.scenario.hostile.contains(&k),
+            examples: site.train.rows(),
+            trust_micro: Vec::new(),
+            standing: String::new(),
+            verdict: String::new(),
+            strike: String::new(),
+            quarantined: None,
+            reason: None,
+        })
+        .collect()
+}
+
+/// Notes what a round did to each member.
+fn follow(tracks: &mut [MemberTrack], report: &RoundReport) {
+    for (k, track) in tracks.iter_mut().enumerate() {
+        let (trust, verdict) = (&report.trust[k], &report.verdicts[k]);
+        track.trust_micro.push(trust.trust_micro);
+        let standing = match trust.standing {
+            Standing::Active => 'a',
+            Standing::Probation => 'p',
+            Standing::Quarantine => 'q',
+        };
+        track.standing.push(standing);
+        track.verdict.push(match verdict.verdict {
+            UpdateVerdictKind::Accept => 'a',
+            UpdateVerdictKind::Clip => 'c',
+            UpdateVerdictKind::DownWeight => 'd',
+            UpdateVerdictKind::Reject => 'r',
+            UpdateVerdictKind::Quarantine => 'q',
+        });
+        track.strike.push(if verdict.strike { 'x' } else { '.' });
+        if track.quarantined.is_none() && standing == 'q' {
+            track.quarantined = Some(report.round);
+            track.reason = Some(word(verdict.reason));
+        }
+    }
+}
+
+/// A value's name as it stands on the ledger.
+fn word(value: impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("reasons are words, not {other:?}"),
+    }
+}
+
+/// The federation of a scenario, for the network run to compare with.
+///
+/// # Errors
+/// When the model makes no schema.
+pub fn attacked_federation(source: &Source, built: &Built) -> Result<Federation, RunError> {
+    let task = source.scenario.contract.task(&built.scenario, 0)?;
+    Ok(built.federation(task)?)
+}
