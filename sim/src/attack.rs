@@ -10,15 +10,41 @@
 //! usually assumes and which bounds what a cleverer guess could reach.
 
 pub mod alie;
+pub mod alie_optimised;
 pub mod backdoor;
+pub mod collusion;
+pub mod constrain_and_scale;
+pub mod dba;
+pub mod edge_case;
+pub mod fang_krum;
+pub mod fang_trimmed_mean;
+pub mod framing;
+pub mod free_rider;
+pub mod gaussian;
+pub mod generated_rows;
+pub mod hyperdimensional;
 pub mod inner_product;
+pub mod inner_product_optimised;
+pub mod inverted_loss;
 pub mod label_flip;
+pub mod mimic;
+pub mod min_max;
+pub mod min_sum;
+pub mod model_replacement;
+pub mod neurotoxin;
+pub mod pgd;
+pub mod poisoned_fl;
+pub mod rop;
+pub mod rules;
+pub mod scaling;
 pub mod schedule;
 pub mod sign_flip;
+pub mod silent_drift;
 pub mod situation;
 pub mod sybil;
 pub mod trigger;
 mod vector;
+pub mod zero;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -28,14 +54,40 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use alie::Alie;
+pub use alie_optimised::AlieOptimised;
 pub use backdoor::Backdoor;
+pub use collusion::Collusion;
+pub use constrain_and_scale::ConstrainAndScale;
+pub use dba::Dba;
+pub use edge_case::EdgeCase;
+pub use fang_krum::FangKrum;
+pub use fang_trimmed_mean::FangTrimmedMean;
+pub use framing::Framing;
+pub use free_rider::FreeRider;
+pub use gaussian::Gaussian;
+pub use generated_rows::GeneratedRows;
+pub use hyperdimensional::Hyperdimensional;
 pub use inner_product::InnerProduct;
-pub use label_flip::LabelFlip;
+pub use inner_product_optimised::InnerProductOptimised;
+pub use inverted_loss::InvertedLoss;
+pub use label_flip::{Flip, LabelFlip};
+pub use mimic::Mimic;
+pub use min_max::{Direction, MinMax};
+pub use min_sum::MinSum;
+pub use model_replacement::ModelReplacement;
+pub use neurotoxin::Neurotoxin;
+pub use pgd::Pgd;
+pub use poisoned_fl::PoisonedFl;
+pub use rop::Rop;
+pub use rules::Against;
+pub use scaling::Scaling;
 pub use schedule::{Schedule, ScheduleError};
 pub use sign_flip::SignFlip;
+pub use silent_drift::{Form, SilentDrift};
 pub use situation::{Knowledge, Lesson, PublicRecord, Situation};
 pub use sybil::Sybil;
 pub use trigger::{PixelBlock, Probe, Trigger};
+pub use zero::Zero;
 
 use crate::data::Dataset;
 
@@ -70,8 +122,8 @@ trait Hostile {
         false
     }
 
-    /// The trigger of a backdoor.
-    fn trigger(&self) -> Option<&Trigger> {
+    /// The rows of `data` on which a backdoor's success is measured.
+    fn probe(&self, _data: &Dataset) -> Option<Probe> {
         None
     }
 }
@@ -122,6 +174,31 @@ attacks! {
     alie::Alie = "alie",
     backdoor::Backdoor = "backdoor",
     sybil::Sybil = "sybil",
+    gaussian::Gaussian = "gaussian",
+    scaling::Scaling = "scaling",
+    zero::Zero = "zero",
+    free_rider::FreeRider = "free-rider",
+    alie_optimised::AlieOptimised = "alie-optimised",
+    inner_product_optimised::InnerProductOptimised = "inner-product-optimised",
+    min_max::MinMax = "min-max",
+    min_sum::MinSum = "min-sum",
+    fang_trimmed_mean::FangTrimmedMean = "fang-trimmed-mean",
+    fang_krum::FangKrum = "fang-krum",
+    mimic::Mimic = "mimic",
+    rop::Rop = "rop",
+    poisoned_fl::PoisonedFl = "poisoned-fl",
+    model_replacement::ModelReplacement = "model-replacement",
+    constrain_and_scale::ConstrainAndScale = "constrain-and-scale",
+    pgd::Pgd = "pgd",
+    dba::Dba = "dba",
+    edge_case::EdgeCase = "edge-case",
+    neurotoxin::Neurotoxin = "neurotoxin",
+    inverted_loss::InvertedLoss = "inverted-loss",
+    hyperdimensional::Hyperdimensional = "hyperdimensional",
+    generated_rows::GeneratedRows = "generated-rows",
+    silent_drift::SilentDrift = "silent-drift",
+    collusion::Collusion = "collusion",
+    framing::Framing = "framing",
 }
 
 /// No attack has this name.
@@ -170,11 +247,11 @@ impl Attack {
         self.behaviour().needs_honest_updates()
     }
 
-    /// For a backdoor, the rows of `data` that are not of the target class, with the whole trigger:
-    /// it succeeds on the share of them that a model gives the target class. `None` for an attack
-    /// without a trigger.
+    /// For a backdoor, rows of `data` that are not of its target class, with the whole trigger: it
+    /// succeeds on the share of them that a model gives the target class
+    /// ([`crate::metrics::attack_success`]). `None` for an attack that is no backdoor.
     pub fn probe(&self, data: &Dataset) -> Option<Probe> {
-        self.behaviour().trigger().map(|trigger| trigger.probe(data))
+        self.behaviour().probe(data)
     }
 }
 

@@ -68,6 +68,47 @@ pub fn evaluate(probabilities: &[f32], labels: &[u32]) -> Metrics {
     }
 }
 
+/// Measures rows × classes `probabilities` of more than two classes (or of two) against `labels`.
+///
+/// A row counts as found when its class is the most probable, the first of equals. `recall`,
+/// `positive_probability`, `positives` and `auc` are those of class 1 against all others;
+/// `balanced_accuracy` is the mean share found over the classes that are present.
+///
+/// # Panics
+/// When the lengths do not fit, there are no rows, or a label is not below `classes`.
+pub fn evaluate_classes(probabilities: &[f32], labels: &[u32], classes: usize) -> Metrics {
+    assert_eq!(probabilities.len(), labels.len() * classes, "one probability a row and class");
+    assert!(!labels.is_empty(), "there are rows to measure on");
+    let (mut found, mut of_class) = (vec![0usize; classes], vec![0usize; classes]);
+    let (mut loss, mut positive_sum) = (0.0, 0.0);
+    let mut of_one = Vec::with_capacity(labels.len());
+    for (row, &label) in probabilities.chunks_exact(classes).zip(labels) {
+        let label = label as usize;
+        let best = (1..classes).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+        of_class[label] += 1;
+        found[label] += usize::from(best == label);
+        loss -= f64::from(row[label]).clamp(1e-7, 1.0 - 1e-7).ln();
+        of_one.push(row[1]);
+        positive_sum += if label == 1 { f64::from(row[1]) } else { 0.0 };
+    }
+    let rows = labels.len();
+    let share = |part: f64, whole: usize| (whole > 0).then(|| part / whole as f64);
+    let recalls: Vec<f64> =
+        found.iter().zip(&of_class).filter_map(|(&f, &of)| share(f as f64, of)).collect();
+    let one: Vec<u32> = labels.iter().map(|&label| u32::from(label == 1)).collect();
+    let all_present = recalls.len() > 1;
+    Metrics {
+        rows,
+        positives: of_class[1],
+        accuracy: found.iter().sum::<usize>() as f64 / rows as f64,
+        recall: share(found[1] as f64, of_class[1]),
+        balanced_accuracy: all_present.then(|| recalls.iter().sum::<f64>() / recalls.len() as f64),
+        auc: auc(&of_one, &one),
+        positive_probability: share(positive_sum, of_class[1]),
+        log_loss: loss / rows as f64,
+    }
+}
+
 /// Area under the ROC curve from mid-ranks, `None` when a class is absent.
 pub fn auc(scores: &[f32], labels: &[u32]) -> Option<f64> {
     let positives = labels.iter().filter(|&&label| label == 1).count();
@@ -129,7 +170,10 @@ pub fn worst_site(
 mod tests {
     use rand::Rng;
 
-    use super::{auc, evaluate};
+    use super::{attack_success, auc, evaluate, evaluate_classes, worst_site};
+    use crate::attack::Probe;
+    use crate::data::fixtures::clouds;
+    use crate::model::ModelSpec;
     use crate::seed;
 
     /// Area by comparing every pair.
@@ -182,5 +226,39 @@ mod tests {
         assert_eq!(metrics.recall, Some(1.0));
         assert!(evaluate(&[1.0], &[0]).log_loss.is_finite());
         assert_eq!(evaluate(&[1.0], &[0]).recall, None);
+    }
+
+    #[test]
+    fn measures_of_three_classes() {
+        let rows = [[0.7f32, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6]].concat();
+        let metrics = evaluate_classes(&rows, &[0, 1, 1, 1], 3);
+        assert_eq!((metrics.rows, metrics.positives), (4, 3));
+        assert!((metrics.accuracy - 0.5).abs() < 1e-12);
+        assert!((metrics.recall.expect("positives") - 1.0 / 3.0).abs() < 1e-12);
+        // Classes 0 and 1 are present.
+        assert!((metrics.balanced_accuracy.expect("two") - 2.0 / 3.0).abs() < 1e-12);
+        assert!((metrics.positive_probability.expect("positives") - 0.4).abs() < 1e-6);
+        let loss = -(0.7f64 * 0.6 * 0.4 * 0.2).ln() / 4.0;
+        assert!((metrics.log_loss - loss).abs() < 1e-6);
+        // Class 1 against the rest: 0.2 of the rest against 0.6, 0.4 and 0.2.
+        assert!((metrics.auc.expect("both") - 2.5 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_probe_counts_what_obeys_and_a_consortium_is_as_good_as_its_worst_site() {
+        let spec = ModelSpec::Logistic { features: 2 };
+        // Everything is positive.
+        let model = [1.0, 0.0, 0.0];
+        let data = clouds(30, 2, 1);
+        let probe = |target| Probe { data: data.clone(), target };
+        assert_eq!(attack_success(&spec, &model, &probe(1)), Some(1.0));
+        assert_eq!(attack_success(&spec, &model, &probe(0)), Some(0.0));
+        let empty = Probe { data: data.select(&[]), target: 0 };
+        assert_eq!(attack_success(&spec, &model, &empty), None);
+        let positives = data.select(&[0, 3, 6]);
+        let found = worst_site(&spec, &model, &[&positives, &empty.data, &data]);
+        assert_eq!(found.map(|(k, _)| k), Some(2));
+        assert!((found.expect("sites").1 - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(worst_site(&spec, &model, &[&empty.data]), None);
     }
 }

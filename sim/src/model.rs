@@ -4,8 +4,8 @@
 //! order of their names, each in row-major order, as on the ledger. A model's values are multiples
 //! of 2^−[`SCALE_BITS`]; an update is the difference of a trained model to the one it began from.
 
-mod logistic;
-mod mlp;
+mod dense;
+mod kernel;
 pub mod train;
 
 use fedledger_ledger::task::TensorSpec;
@@ -17,8 +17,9 @@ use thiserror::Error;
 pub use train::{train, train_with, Step, Training};
 
 use crate::data::Dataset;
-use crate::metrics::{evaluate, Metrics};
+use crate::metrics::{evaluate, evaluate_classes, Metrics};
 use crate::seed;
+use dense::Dense;
 
 /// Binary digits behind the point of every parameter.
 ///
@@ -76,26 +77,86 @@ pub enum ModelError {
     },
 }
 
-/// Which model, and how wide. All predict the probability of class 1.
+/// Which model, and how wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ModelSpec {
-    /// Logistic regression: `bias` (1), `weight` (features).
+    /// Logistic regression for two classes: `bias` (1), `weight` (features).
     Logistic {
         /// Number of features.
         features: usize,
     },
-    /// One hidden layer of rectified linear units: `hidden.bias` (hidden), `hidden.weight`
-    /// (hidden × features), `output.bias` (1), `output.weight` (hidden).
+    /// One hidden layer of rectified linear units for two classes: `hidden.bias` (hidden),
+    /// `hidden.weight` (hidden × features), `output.bias` (1), `output.weight` (hidden).
     Mlp {
         /// Number of features.
         features: usize,
         /// Number of hidden units.
         hidden: usize,
     },
+    /// Softmax regression for any number of classes: `bias` (classes), `weight` (classes ×
+    /// features).
+    Softmax {
+        /// Number of features.
+        features: usize,
+        /// Number of classes, at least 2.
+        classes: usize,
+    },
+    /// One hidden layer of rectified linear units under a softmax: `hidden.bias` (hidden),
+    /// `hidden.weight` (hidden × features), `output.bias` (classes), `output.weight` (classes ×
+    /// hidden).
+    SoftmaxMlp {
+        /// Number of features.
+        features: usize,
+        /// Number of hidden units.
+        hidden: usize,
+        /// Number of classes, at least 2.
+        classes: usize,
+    },
 }
 
 impl ModelSpec {
+    /// The linear model for data of this kind: [`ModelSpec::Logistic`] for two classes, else
+    /// [`ModelSpec::Softmax`].
+    pub fn linear(features: usize, classes: usize) -> Self {
+        if classes <= 2 {
+            Self::Logistic { features }
+        } else {
+            Self::Softmax { features, classes }
+        }
+    }
+
+    /// The network for data of this kind: [`ModelSpec::Mlp`] for two classes, else
+    /// [`ModelSpec::SoftmaxMlp`].
+    pub fn network(features: usize, hidden: usize, classes: usize) -> Self {
+        if classes <= 2 {
+            Self::Mlp { features, hidden }
+        } else {
+            Self::SoftmaxMlp { features, hidden, classes }
+        }
+    }
+
+    /// Number of features.
+    pub fn features(&self) -> usize {
+        self.dense().features
+    }
+
+    /// Number of classes that it tells apart.
+    pub fn classes(&self) -> usize {
+        self.dense().outputs.max(2)
+    }
+
+    fn dense(&self) -> Dense {
+        match *self {
+            Self::Logistic { features } => Dense { features, hidden: 0, outputs: 1 },
+            Self::Mlp { features, hidden } => Dense { features, hidden, outputs: 1 },
+            Self::Softmax { features, classes } => Dense { features, hidden: 0, outputs: classes },
+            Self::SoftmaxMlp { features, hidden, classes } => {
+                Dense { features, hidden, outputs: classes }
+            }
+        }
+    }
+
     /// Names and shapes in the order of names.
     pub fn layout(&self) -> Vec<(&'static str, Vec<usize>)> {
         match *self {
@@ -106,12 +167,21 @@ impl ModelSpec {
                 ("output.bias", vec![1]),
                 ("output.weight", vec![hidden]),
             ],
+            Self::Softmax { features, classes } => {
+                vec![("bias", vec![classes]), ("weight", vec![classes, features])]
+            }
+            Self::SoftmaxMlp { features, hidden, classes } => vec![
+                ("hidden.bias", vec![hidden]),
+                ("hidden.weight", vec![hidden, features]),
+                ("output.bias", vec![classes]),
+                ("output.weight", vec![classes, hidden]),
+            ],
         }
     }
 
     /// d: number of parameters.
     pub fn parameters(&self) -> usize {
-        self.layout().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        self.dense().parameters()
     }
 
     /// The schema for a task on the ledger.
@@ -124,13 +194,13 @@ impl ModelSpec {
         specs.collect()
     }
 
-    /// Where training starts: zeros for logistic regression; for the network He's uniform
-    /// distribution (He et al. 2015) on weights and zeros on biases, on the canonical grid.
+    /// Where training starts: zeros for linear models; for networks He's uniform distribution (He et
+    /// al. 2015) on weights and zeros on biases, on the canonical grid.
     pub fn initial(&self, seed: u64) -> Vec<f32> {
         let mut rng = seed::stream(seed, "initial-model", 0, 0);
         let mut values = Vec::with_capacity(self.parameters());
         for (name, shape) in self.layout() {
-            let random = matches!(self, Self::Mlp { .. }) && name.ends_with("weight");
+            let random = self.dense().hidden > 0 && name.ends_with("weight");
             let inputs = shape.last().copied().unwrap_or(1).max(1);
             let bound = (6.0 / inputs as f32).sqrt();
             for _ in 0..shape.iter().product() {
@@ -188,26 +258,54 @@ impl ModelSpec {
     /// # Panics
     /// When `model` or `features` has another width.
     pub fn probabilities(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<f32> {
-        let logits = match *self {
-            Self::Logistic { .. } => logistic::logits(model, features),
-            Self::Mlp { hidden, .. } => mlp::logits(hidden, model, features),
-        };
-        logits.into_iter().map(sigmoid).collect()
+        let all = self.outputs(model, features);
+        match self.dense().outputs {
+            1 => all,
+            outputs => all.chunks_exact(outputs).map(|row| row[1]).collect(),
+        }
     }
 
-    /// The class of each row of `features` (rows × features): 1 from probability ½ on.
+    /// Probability of each class for each row of `features`: rows × [`ModelSpec::classes`], row by
+    /// row.
+    ///
+    /// # Panics
+    /// When `model` or `features` has another width.
+    pub fn class_probabilities(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<f32> {
+        let all = self.outputs(model, features);
+        match self.dense().outputs {
+            1 => all.into_iter().flat_map(|positive| [1.0 - positive, positive]).collect(),
+            _ => all,
+        }
+    }
+
+    /// The class of each row of `features` (rows × features): 1 from probability ½ on for two
+    /// classes, else the most probable, the first of equals.
     ///
     /// # Panics
     /// When `model` or `features` has another width.
     pub fn predict(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<u32> {
-        let positive = |probability: f32| u32::from(probability >= 0.5);
-        self.probabilities(model, features).into_iter().map(positive).collect()
+        let all = self.outputs(model, features);
+        match self.dense().outputs {
+            1 => all.into_iter().map(|positive| u32::from(positive >= 0.5)).collect(),
+            outputs => all.chunks_exact(outputs).map(most_probable).collect(),
+        }
+    }
+
+    /// Probabilities, one for each output.
+    fn outputs(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<f32> {
+        let dense = self.dense();
+        assert_eq!(features.ncols(), dense.features, "the model is for these features");
+        let features = features.as_standard_layout();
+        let rows = features.as_slice().expect("standard layout is contiguous");
+        let mut outputs = dense.logits(model, rows);
+        outputs.chunks_exact_mut(dense.outputs).for_each(dense::probabilities);
+        outputs
     }
 
     /// Mean log loss over the rows and its gradient, flat.
     ///
     /// # Panics
-    /// When a width differs or there are no rows.
+    /// When a width differs, there are no rows, or a label is none of the model's classes.
     pub fn gradient(
         &self,
         model: &[f32],
@@ -215,10 +313,18 @@ impl ModelSpec {
         labels: &[u32],
     ) -> (f64, Vec<f32>) {
         assert!(!labels.is_empty() && labels.len() == features.nrows(), "one label for each row");
-        match *self {
-            Self::Logistic { .. } => logistic::gradient(model, features, labels),
-            Self::Mlp { hidden, .. } => mlp::gradient(hidden, model, features, labels),
+        let dense = self.dense();
+        assert_eq!(features.ncols(), dense.features, "the model is for these features");
+        let features = features.as_standard_layout();
+        let rows = features.as_slice().expect("standard layout is contiguous");
+        let mut gradient = vec![0.0; dense.parameters()];
+        let (mut room, mut total) = (dense.room(), 0.0);
+        let scale = 1.0 / labels.len() as f32;
+        for (row, &label) in rows.chunks_exact(dense.features).zip(labels) {
+            let how = (scale, true);
+            total += dense.add_gradient(model, (row, label), how, &mut room, &mut gradient);
         }
+        (total / labels.len() as f64, gradient)
     }
 
     /// Measures `model` on `data`.
@@ -226,8 +332,12 @@ impl ModelSpec {
     /// # Panics
     /// When `data` has no rows or another width.
     pub fn evaluate(&self, model: &[f32], data: &Dataset) -> Metrics {
-        let probabilities = self.probabilities(model, data.features.view());
-        evaluate(&probabilities, &data.labels.to_vec())
+        let labels = data.labels.to_vec();
+        if self.dense().outputs == 1 {
+            return evaluate(&self.probabilities(model, data.features.view()), &labels);
+        }
+        let probabilities = self.class_probabilities(model, data.features.view());
+        evaluate_classes(&probabilities, &labels, self.classes())
     }
 
     /// Whether parameter `index` of the flat model is a bias, which L2 leaves alone.
@@ -253,12 +363,10 @@ fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
-/// −ln of the probability that `logit` gives to `label`, and the derivative by the logit.
-fn log_loss(logit: f32, label: u32) -> (f64, f32) {
-    let x = f64::from(logit);
-    // ln(1 + e^x) without overflow.
-    let softplus = x.max(0.0) + (-x.abs()).exp().ln_1p();
-    (softplus - x * f64::from(label), sigmoid(logit) - label as f32)
+/// Index of the greatest value, the first of equals.
+fn most_probable(values: &[f32]) -> u32 {
+    let better = |best: usize, k: usize| if values[k] > values[best] { k } else { best };
+    (1..values.len()).fold(0, better) as u32
 }
 
 #[cfg(test)]

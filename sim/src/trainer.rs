@@ -426,10 +426,14 @@ mod tests {
         let schedule = Schedule { from: 3, ramp: 2, until: Some(4), ..Schedule::default() };
         for attack in Attack::all() {
             let hostile = &scheduled(&attack, schedule, &[2, 4])[4];
-            let base = [0.0; 4];
+            let base = [0.1; 4];
+            // Some attacks build on what was revealed before.
+            let mut record = PublicRecord::new(vec![0.0; 4]);
+            record.close_round(vec![vec![0.2, 0.1, -0.1, 0.3]; 5], base.to_vec());
             for round in 1..=5 {
                 let clean = hostile.clean_update(round, &base);
-                let is_clean = hostile.train(round, &base).values == clean;
+                let update = hostile.train_in(&RoundView::new(round, &base, &record)).values;
+                let is_clean = update == clean;
                 assert_eq!(is_clean, !(3..=4).contains(&round), "{} in {round}", attack.name());
             }
         }

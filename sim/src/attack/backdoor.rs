@@ -30,14 +30,6 @@ impl Default for Backdoor {
     }
 }
 
-impl Backdoor {
-    /// See [`Trigger::probe`].
-    #[must_use]
-    pub fn probe(&self, data: &Dataset) -> Probe {
-        self.trigger.probe(data)
-    }
-}
-
 impl Hostile for Backdoor {
     fn describe(&self) -> String {
         format!("teaches a trigger and scales its update by {}", self.boost)
@@ -56,8 +48,8 @@ impl Hostile for Backdoor {
         true
     }
 
-    fn trigger(&self) -> Option<&Trigger> {
-        Some(&self.trigger)
+    fn probe(&self, data: &Dataset) -> Option<Probe> {
+        Some(self.trigger.probe(data))
     }
 }
 

@@ -140,7 +140,7 @@ impl Situation<'_> {
 pub(crate) mod fixtures {
     use ndarray::Array2;
 
-    use super::{Knowledge, PublicRecord, Situation};
+    use super::{Knowledge, Lesson, PublicRecord, Situation};
     use crate::data::{fixtures::clouds, Dataset};
     use crate::model::{ModelSpec, Training};
 
@@ -177,7 +177,22 @@ pub(crate) mod fixtures {
             }
         }
 
-        /// The situation of the member with `rank` in round 1 at full strength.
+        /// The lesson of the coalition's leader on the pooled rows.
+        pub fn lesson<'a>(&'a self, record: &'a PublicRecord) -> Lesson<'a> {
+            Lesson {
+                spec: self.spec,
+                training: &self.training,
+                data: &self.pooled,
+                base: &self.base,
+                record,
+                strength: 1.0,
+                members: self.members,
+                hostile: self.hostile.len(),
+                rank: 0,
+            }
+        }
+
+        /// The situation of the member with `rank` at full strength.
         pub fn at(&self, rank: usize) -> Situation<'_> {
             Situation {
                 round: self.record.models.len().max(1) as u64,

@@ -1,17 +1,32 @@
 use rand::Rng;
 
 use super::{to_grid, ModelError, ModelSpec, Tensor, Training, SCALE_BITS, VALUE_MAX};
-use crate::data::{fixtures::clouds, split::train_test, standardize_sites, wdbc, Site};
+use crate::data::{fixtures::clouds, split::train_test, standardize_sites, wdbc, Dataset, Site};
 use crate::seed;
 
-const SPECS: [ModelSpec; 2] =
-    [ModelSpec::Logistic { features: 5 }, ModelSpec::Mlp { features: 5, hidden: 4 }];
+const SPECS: [ModelSpec; 4] = [
+    ModelSpec::Logistic { features: 5 },
+    ModelSpec::Mlp { features: 5, hidden: 4 },
+    ModelSpec::Softmax { features: 5, classes: 3 },
+    ModelSpec::SoftmaxMlp { features: 5, hidden: 4, classes: 3 },
+];
+
+/// Rows of as many classes as the model has.
+fn rows_for(spec: &ModelSpec) -> Dataset {
+    let mut data = clouds(23, 5, 3);
+    let classes = spec.classes() as u32;
+    data.class_names = (0..classes).map(|class| class.to_string()).collect();
+    if classes > 2 {
+        data.labels.iter_mut().enumerate().for_each(|(row, label)| *label = row as u32 % classes);
+    }
+    data
+}
 
 #[test]
 fn gradients_equal_central_differences() {
-    let data = clouds(23, 5, 3);
-    let labels = data.labels.to_vec();
     for spec in SPECS {
+        let data = rows_for(&spec);
+        let labels = data.labels.to_vec();
         let mut rng = seed::stream(5, "point", 0, 0);
         let model: Vec<f32> = (0..spec.parameters()).map(|_| rng.gen_range(-0.8f32..0.8)).collect();
         let loss = |model: &[f32]| spec.gradient(model, data.features.view(), &labels).0;
@@ -31,8 +46,8 @@ fn gradients_equal_central_differences() {
 
 #[test]
 fn loss_of_the_gradient_is_the_metric() {
-    let data = clouds(40, 5, 3);
     for spec in SPECS {
+        let data = rows_for(&spec);
         let model = spec.initial(9);
         let (loss, _) = spec.gradient(&model, data.features.view(), &data.labels.to_vec());
         assert!((loss - spec.evaluate(&model, &data).log_loss).abs() < 1e-5);
@@ -109,4 +124,30 @@ fn quantum_is_too_small_to_matter() {
     assert_eq!(exact.accuracy, rounded.accuracy);
     assert!((exact.auc.expect("both") - rounded.auc.expect("both")).abs() < 1e-3);
     assert!((exact.log_loss - rounded.log_loss).abs() < 1e-3);
+}
+
+#[test]
+fn a_softmax_of_two_classes_is_the_logistic_model() {
+    let data = clouds(30, 5, 3);
+    let (two, one) = (ModelSpec::Softmax { features: 5, classes: 2 }, SPECS[0]);
+    let logistic: Vec<f32> = (0..6).map(|k| 0.3 - k as f32 / 7.0).collect();
+    // Class 0 has the logit 0.
+    let softmax: Vec<f32> = [&[0.0][..], &logistic[..1], &[0.0; 5], &logistic[1..]].concat();
+    let (a, b) = (one.evaluate(&logistic, &data), two.evaluate(&softmax, &data));
+    assert_eq!((a.accuracy, a.recall), (b.accuracy, b.recall));
+    assert!((a.log_loss - b.log_loss).abs() < 1e-5);
+    assert!((a.auc.expect("both") - b.auc.expect("both")).abs() < 1e-6);
+    assert_eq!(
+        one.predict(&logistic, data.features.view()),
+        two.predict(&softmax, data.features.view())
+    );
+}
+
+#[test]
+fn the_model_fits_the_data() {
+    for (classes, linear, network) in [(2, SPECS[0], SPECS[1]), (3, SPECS[2], SPECS[3])] {
+        assert_eq!(ModelSpec::linear(5, classes), linear);
+        assert_eq!(ModelSpec::network(5, 4, classes), network);
+        assert_eq!((linear.classes(), network.features()), (classes, 5));
+    }
 }

@@ -1,6 +1,7 @@
 //! Local training: stochastic gradient descent with momentum on one institution's rows.
 
-use ndarray::Axis;
+use std::collections::BTreeMap;
+
 use rand::seq::SliceRandom;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,9 @@ pub struct Training {
     pub l2: f32,
     /// Share of the last step that is kept, 0 to below 1; starts anew each round.
     pub momentum: f32,
-    /// Repeat rows of the rarer class until both classes have the same number in a pass. It makes
-    /// institutions of different prevalence more alike, which is what robust rules live on.
+    /// Repeat rows of the rarer classes until all classes that a site has have the same number in a
+    /// pass. It makes institutions of different prevalence more alike, which is what robust rules
+    /// live on.
     pub class_balanced: bool,
 }
 
@@ -66,22 +68,32 @@ pub fn train_with(
     step: &mut impl Step,
 ) -> Vec<f32> {
     assert!(data.rows() > 0 && training.batch_size > 0, "there are rows and batches to train on");
-    let biases = spec.biases();
+    let dense = spec.dense();
+    assert_eq!(data.width(), dense.features, "the model is for these features");
+    assert_eq!(base.len(), dense.parameters(), "one value for each parameter");
+    let features = data.features.as_standard_layout();
+    let features = features.as_slice().expect("standard layout is contiguous");
+    let row = |k: usize| (&features[k * dense.features..(k + 1) * dense.features], data.labels[k]);
+    let decay: Vec<f32> =
+        spec.biases().into_iter().map(|bias| if bias { 0.0 } else { training.l2 }).collect();
     let mut model = base.to_vec();
     let mut velocity = vec![0.0f32; model.len()];
+    let mut gradient = vec![0.0f32; model.len()];
+    let mut room = dense.room();
     for _ in 0..training.epochs {
         let order = pass(data, training.class_balanced, rng);
         for batch in order.chunks(training.batch_size) {
-            let features = data.features.select(Axis(0), batch);
-            let labels: Vec<u32> = batch.iter().map(|&row| data.labels[row]).collect();
-            let (_, mut gradient) = spec.gradient(&model, features.view(), &labels);
-            for (k, slope) in gradient.iter_mut().enumerate() {
-                *slope += if biases[k] { 0.0 } else { training.l2 * model[k] };
+            for ((slope, decay), value) in gradient.iter_mut().zip(&decay).zip(&model) {
+                *slope = decay * value;
+            }
+            let scale = 1.0 / batch.len() as f32;
+            for &k in batch {
+                dense.add_gradient(&model, row(k), (scale, false), &mut room, &mut gradient);
             }
             step.gradient(&model, &mut gradient);
-            for (k, slope) in gradient.into_iter().enumerate() {
-                velocity[k] = training.momentum * velocity[k] + slope;
-                model[k] -= training.learning_rate * velocity[k];
+            for ((value, speed), slope) in model.iter_mut().zip(&mut velocity).zip(&gradient) {
+                *speed = training.momentum * *speed + slope;
+                *value -= training.learning_rate * *speed;
             }
             step.model(&mut model);
         }
@@ -94,12 +106,15 @@ fn pass(data: &Dataset, class_balanced: bool, rng: &mut impl Rng) -> Vec<usize> 
     let mut order: Vec<usize> = (0..data.rows()).collect();
     order.shuffle(rng);
     if class_balanced {
-        let (positive, negative): (Vec<usize>, Vec<usize>) =
-            order.iter().copied().partition(|&row| data.labels[row] == 1);
-        let missing = positive.len().abs_diff(negative.len());
-        let rarer = if positive.len() < negative.len() { positive } else { negative };
-        // A site with one class only has nothing to repeat.
-        order.extend(rarer.iter().cycle().take(missing));
+        let mut by_class: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for &row in &order {
+            by_class.entry(data.labels[row]).or_default().push(row);
+        }
+        let largest = by_class.values().map(Vec::len).max().unwrap_or(0);
+        // A class that the site has no row of cannot be repeated.
+        for rows in by_class.values() {
+            order.extend(rows.iter().cycle().take(largest - rows.len()));
+        }
         order.shuffle(rng);
     }
     order
@@ -159,5 +174,12 @@ mod tests {
         assert!((0..31).all(|row| order.contains(&row)));
         data.labels.fill(1);
         assert_eq!(pass(&data, true, &mut rng).len(), 31);
+        for row in 0..10 {
+            data.labels[row] = [0, 3][row % 2];
+        }
+        let order = pass(&data, true, &mut rng);
+        for class in [0, 1, 3] {
+            assert_eq!(order.iter().filter(|&&row| data.labels[row] == class).count(), 21);
+        }
     }
 }
