@@ -1,17 +1,24 @@
 //! Data sets: what one institution holds, and how a whole is divided among several.
 
 pub mod csv_folder;
+pub mod digits;
 mod error;
+pub mod npz_images;
+pub mod shift;
 pub mod split;
 pub mod standardize;
+pub mod synthetic;
 pub mod wdbc;
 
 use ndarray::{Array1, Array2, Axis};
 
 pub use csv_folder::{load_csv_folder, reference_data, CsvOptions};
 pub use error::DataError;
-pub use split::{hospitals, train_test, Skew};
+pub use npz_images::{load_npz_images, NpzImages, NpzOptions};
+pub use shift::{Change, SiteShift};
+pub use split::{hospitals, train_test, train_test_grouped, Skew};
 pub use standardize::{standardize_sites, FeatureSums, Standardizer};
+pub use synthetic::{Synthetic, Truth};
 
 /// Rows of numbers with a class each.
 #[derive(Debug, Clone, PartialEq)]

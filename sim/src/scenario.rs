@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::attack::{Attack, Knowledge, Schedule};
 use crate::data::{
-    hospitals, load_csv_folder, standardize_sites, train_test, wdbc, CsvOptions, DataError,
+    hospitals, load_csv_folder, standardize_sites, train_test, wdbc, Change, CsvOptions, DataError,
     Dataset, Site, Skew,
 };
 use crate::defaults;
@@ -66,6 +66,9 @@ pub struct Scenario {
     pub attack: Attack,
     /// When and how hard they do it.
     pub schedule: Schedule,
+    /// Honest change-points: index of the member, first round, and what it trains on from then on,
+    /// standardised; at most one for each member.
+    pub changes: Vec<(usize, u64, Arc<Dataset>)>,
     /// The model.
     pub spec: ModelSpec,
     /// How members train.
@@ -156,6 +159,7 @@ impl Scenario {
             hostile,
             attack,
             schedule: Schedule::default(),
+            changes: Vec::new(),
             spec: ModelSpec::Logistic { features },
             training: defaults::TRAINING,
             rounds: defaults::ROUNDS,
@@ -181,12 +185,36 @@ impl Scenario {
     #[must_use]
     pub fn attackers_absent(&self) -> Self {
         let honest = self.honest();
+        let changes = self.changes.iter().filter_map(|(member, round, data)| {
+            let place = honest.iter().position(|k| k == member)?;
+            Some((place, *round, Arc::clone(data)))
+        });
         Self {
+            changes: changes.collect(),
             names: honest.iter().map(|&k| self.names[k].clone()).collect(),
             sites: honest.iter().map(|&k| self.sites[k].clone()).collect(),
             hostile: Vec::new(),
             ..self.clone()
         }
+    }
+
+    /// The same with an honest change at `member` from `round` on, in what it trains on and in what
+    /// it is measured on.
+    ///
+    /// # Panics
+    /// When there is no such member.
+    #[must_use]
+    pub fn with_change(mut self, member: usize, round: u64, change: &Change) -> Self {
+        let seed = self.seed.wrapping_add(member as u64);
+        let later = change.changed(&self.sites[member].train, seed);
+        self.changes.push((member, round, Arc::new(later)));
+        self.sites[member].test = change.changed(&self.sites[member].test, seed);
+        self
+    }
+
+    fn change_of(&self, member: usize) -> Option<(u64, Arc<Dataset>)> {
+        let own = self.changes.iter().find(|(k, _, _)| *k == member);
+        own.map(|(_, round, data)| (*round, Arc::clone(data)))
     }
 
     /// Indices of the honest members.
@@ -216,6 +244,7 @@ impl Scenario {
             spec: self.spec,
             training: self.training,
             data,
+            later: self.change_of(member),
             seed: self.seed,
             coalition: coalition.clone().filter(|_| self.hostile.contains(&member)),
         });

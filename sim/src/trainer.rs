@@ -101,6 +101,8 @@ pub struct Trainer {
     pub training: Training,
     /// Its training rows, standardised.
     pub data: Arc<Dataset>,
+    /// Rows that replace `data` from a round on: an honest change-point.
+    pub later: Option<(u64, Arc<Dataset>)>,
     /// Seed of the whole run.
     pub seed: u64,
     /// Its coalition, if it is hostile.
@@ -122,6 +124,7 @@ pub fn train_round(
         .filter(|trainer| trainer.coalition.is_none())
         .map(|trainer| trainer.clean_update(view.round, view.base))
         .collect();
+    let round = view.round;
     let told = Some(honest.as_slice()).filter(|_| knowledge == Knowledge::Omniscient);
     let view = RoundView { honest: told, ..*view };
     // One briefing for each coalition, by its leader.
@@ -143,7 +146,7 @@ pub fn train_round(
     let (mut honest, mut hostile) = (honest.into_iter(), hostile.into_iter());
     let next = |trainer: &Trainer| {
         let values = if trainer.coalition.is_none() { honest.next() } else { hostile.next() };
-        trainer.submission(values.expect("one update for each member"))
+        trainer.submission(round, values.expect("one update for each member"))
     };
     trainers.iter().map(next).collect()
 }
@@ -171,7 +174,7 @@ impl Trainer {
                 self.hostile_update(coalition, view, &briefing)
             }
         };
-        self.submission(values)
+        self.submission(view.round, values)
     }
 
     /// [`Trainer::train`] with named tensors on both sides, as they travel to and from a node.
@@ -192,7 +195,15 @@ impl Trainer {
     /// # Panics
     /// When `base` has another number of parameters than the model.
     pub fn clean_update(&self, round: u64, base: &[f32]) -> Vec<f32> {
-        self.update_on(&self.data, self.member, "train", round, base)
+        self.update_on(self.data_in(round), self.member, "train", round, base)
+    }
+
+    /// The rows that an honest member trains on in `round`.
+    pub fn data_in(&self, round: u64) -> &Dataset {
+        match &self.later {
+            Some((from, later)) if round >= *from => later,
+            _ => &self.data,
+        }
     }
 
     fn update_on(
@@ -313,8 +324,8 @@ impl Trainer {
         update
     }
 
-    fn submission(&self, values: Vec<f32>) -> LocalUpdate {
-        LocalUpdate { values, num_examples: self.data.rows() as u64 }
+    fn submission(&self, round: u64, values: Vec<f32>) -> LocalUpdate {
+        LocalUpdate { values, num_examples: self.data_in(round).rows() as u64 }
     }
 }
 
@@ -350,6 +361,7 @@ mod tests {
             spec: ModelSpec::Logistic { features: 3 },
             training,
             data: Arc::clone(&parts[member]),
+            later: None,
             seed: 1,
             coalition: hostile.contains(&member).then(|| Arc::clone(&coalition)),
         };
@@ -405,6 +417,17 @@ mod tests {
         let record = PublicRecord::default();
         let view = RoundView { honest: Some(&honest), ..RoundView::new(1, &[0.0; 4], &record) };
         assert_eq!(hostile.train_in(&view).values, [-1.0, -2.0, -3.0, -4.0]);
+    }
+
+    #[test]
+    fn an_honest_change_acts_from_its_round_on() {
+        let mut honest = trainers(&Attack::SignFlip(SignFlip::default()), &[1])[0].clone();
+        let before: Vec<_> = (1..=3).map(|round| honest.train(round, &[0.0; 4])).collect();
+        honest.later = Some((3, Arc::new(clouds(25, 3, 9))));
+        let after: Vec<_> = (1..=3).map(|round| honest.train(round, &[0.0; 4])).collect();
+        assert_eq!(before[..2], after[..2]);
+        assert_ne!(before[2].values, after[2].values);
+        assert_eq!(after[2].num_examples, 25);
     }
 
     #[test]

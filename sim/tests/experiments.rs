@@ -117,11 +117,30 @@ fn every_reference_folder_loads() {
         (
             "ist_stroke/tidy",
             CsvOptions {
-                drop: drop(&["country", "hospital", "row", "died_14d", "dead_6m"]),
+                drop: drop(&[
+                    "country",
+                    "hospital",
+                    "row",
+                    "died_14d",
+                    "dead_6m",
+                    "expd6_published",
+                    "expdd_published",
+                    "expd14_published",
+                ]),
                 drop_indeterminate: true,
                 ..CsvOptions::new("dead_or_dependent_6m")
             },
             5,
+        ),
+        (
+            "lidc_nodules/tidy",
+            CsvOptions {
+                drop: drop(&["manufacturer", "flamby_split", "malignancy_median"]),
+                group: Some("patient".to_owned()),
+                exclude: vec!["nodules_all".to_owned()],
+                ..CsvOptions::new("label")
+            },
+            4,
         ),
     ] {
         let Some(folder) = reference_data(name) else {

@@ -1,8 +1,7 @@
 //! Hyperdimensional poisoning (HDPA): moves rows, not labels. A row is projected into a space of many
 //! dimensions and binarised, components that disagree with the target class's prototype there are
 //! turned, and the result is decoded into a row that looks like the target class while it keeps its
-//! own label (after Kasyap and Tripathy, "Hyperdimensional consumer-level data poisoning in federated
-//! learning", SSRN 4408355).
+//! own label (after Kasyap and Tripathy, SSRN 4408355, 2023).
 //!
 //! Encoding: h = sign(P·x), P of `dimensions` independent Gaussian rows; prototype: sign of the sum of
 //! the class's h; decoding: √(π/2)/dimensions · ‖x‖ · Pᵀ·h, which inverts the encoding on average.

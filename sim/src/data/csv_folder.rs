@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use ndarray::{Array1, Array2};
 
-use super::{train_test, DataError, Dataset, Site};
+use super::{train_test, train_test_grouped, DataError, Dataset, Site};
 
 /// Most files in a folder: most members in a consortium.
 pub const FILES_MAX: usize = fedledger_ledger::limits::MEMBERS_MAX;
@@ -33,6 +33,11 @@ pub struct CsvOptions {
     pub drop: Vec<String>,
     /// The column that says `train` or `test`; without it, rows are divided by `test_share`.
     pub split_column: Option<String>,
+    /// The column that says which rows belong together, such as a patient's: they are held out
+    /// together. It is no feature, and may hold any text.
+    pub group: Option<String>,
+    /// Names of files, without their ending, that are no institution.
+    pub exclude: Vec<String>,
     /// Leave out rows whose label is −1 (indeterminate) or missing, rather than refuse them.
     pub drop_indeterminate: bool,
     /// Share of each class that is held out where there is no split column.
@@ -48,6 +53,8 @@ impl CsvOptions {
             label: label.into(),
             drop: Vec::new(),
             split_column: None,
+            group: None,
+            exclude: Vec::new(),
             drop_indeterminate: false,
             test_share: 0.3,
             seed: 0,
@@ -77,7 +84,7 @@ pub fn reference_data(name: &str) -> Option<PathBuf> {
 pub fn load_csv_folder(folder: &Path, options: &CsvOptions) -> Result<Vec<Site>, DataError> {
     let mut sites = Vec::new();
     let mut first: Option<(PathBuf, Vec<String>)> = None;
-    for (k, path) in files_of(folder)?.into_iter().enumerate() {
+    for (k, path) in files_of(folder, &options.exclude)?.into_iter().enumerate() {
         let columns = first.as_ref().map(|(path, names)| (path.as_path(), names.as_slice()));
         let table = Table::read(&path, options, columns)?;
         if first.is_none() {
@@ -94,12 +101,15 @@ pub fn load_csv_folder(folder: &Path, options: &CsvOptions) -> Result<Vec<Site>,
     Ok(sites)
 }
 
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+fn files_of(folder: &Path, exclude: &[String]) -> Result<Vec<PathBuf>, DataError> {
     let read_error = |source| DataError::Read { path: folder.to_owned(), source };
     let mut files = Vec::new();
     for item in fs::read_dir(folder).map_err(read_error)? {
         let path = item.map_err(read_error)?.path();
-        if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) && path.is_file() {
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let excluded = stem.is_some_and(|stem| exclude.contains(&stem));
+        let is_csv = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));
+        if is_csv && !excluded && path.is_file() {
             files.push(path);
         }
     }
@@ -119,6 +129,7 @@ struct Columns {
     names: Vec<String>,
     label: usize,
     split: Option<usize>,
+    group: Option<usize>,
     features: Vec<usize>,
 }
 
@@ -142,8 +153,13 @@ impl Columns {
             Some(column) => Some(position(column, "split")?),
             None => None,
         };
+        let group = match &options.group {
+            Some(column) => Some(position(column, "group")?),
+            None => None,
+        };
+        let special = [Some(label), split, group];
         let mut features: Vec<usize> = (0..names.len())
-            .filter(|&k| k != label && Some(k) != split && !options.drop.contains(&names[k]))
+            .filter(|&k| !special.contains(&Some(k)) && !options.drop.contains(&names[k]))
             .collect();
         if features.is_empty() {
             return Err(DataError::NoFeatures { path: path.to_owned() });
@@ -151,7 +167,7 @@ impl Columns {
         if let Some((first, expected)) = first {
             features = same_order(path, &names, &features, first, expected)?;
         }
-        Ok(Self { names, label, split, features })
+        Ok(Self { names, label, split, group, features })
     }
 }
 
@@ -181,10 +197,12 @@ fn same_order(
         .collect()
 }
 
-/// One file's rows; `held_out` says of each whether the split column puts it into the test part.
+/// One file's rows; `held_out` says of each whether the split column puts it into the test part, and
+/// `groups` which rows belong together.
 struct Table {
     data: Dataset,
     held_out: Option<Vec<bool>>,
+    groups: Option<Vec<String>>,
 }
 
 impl Table {
@@ -207,6 +225,7 @@ impl Table {
         let names = header(path, &mut reader)?;
         let columns = Columns::find(path, names, options, first)?;
         let (mut values, mut labels, mut held_out) = (Vec::new(), Vec::new(), Vec::new());
+        let mut groups = Vec::new();
         let mut record = ByteRecord::new();
         while next(path, &mut reader, &mut record)? {
             let row = Row { path, columns: &columns, record: &record };
@@ -223,6 +242,9 @@ impl Table {
             if let Some(column) = columns.split {
                 held_out.push(row.held_out(column)?);
             }
+            if let Some(column) = columns.group {
+                groups.push(row.text(column)?.to_owned());
+            }
         }
         if labels.is_empty() {
             return Err(DataError::NoRows { path: path.to_owned() });
@@ -234,14 +256,18 @@ impl Table {
             feature_names: columns.features.iter().map(|&k| columns.names[k].clone()).collect(),
             class_names: vec!["negative".to_owned(), "positive".to_owned()],
         };
-        Ok(Self { data, held_out: columns.split.map(|_| held_out) })
+        let groups = columns.group.map(|_| groups);
+        Ok(Self { data, held_out: columns.split.map(|_| held_out), groups })
     }
 
     fn into_site(self, path: &Path, options: &CsvOptions, seed: u64) -> Result<Site, DataError> {
         let stem = path.file_stem().unwrap_or(path.as_os_str());
         let name = stem.to_string_lossy().into_owned();
         let Some(held_out) = self.held_out else {
-            let (train, test) = train_test(&self.data, options.test_share, seed)?;
+            let (train, test) = match &self.groups {
+                Some(groups) => train_test_grouped(&self.data, groups, options.test_share, seed)?,
+                None => train_test(&self.data, options.test_share, seed)?,
+            };
             return Ok(Site { name, train, test });
         };
         let part = |wanted: bool, part| {

@@ -141,6 +141,18 @@ pub enum DataError {
         /// What was expected.
         expected: &'static str,
     },
+    /// An array of an npz file that cannot be used.
+    #[error("{}, array `{array}`: found {found}, expected {expected}", path.display())]
+    Array {
+        /// The file.
+        path: PathBuf,
+        /// Name of the array.
+        array: String,
+        /// What is there.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
     /// Only one class in all training rows.
     #[error("all {rows} training rows are of class {class}: expected two classes")]
     OneClass {

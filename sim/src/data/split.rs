@@ -1,5 +1,7 @@
 //! Dividing one data set over hospitals, and a hospital's rows into training and held-out parts.
 
+use std::collections::BTreeMap;
+
 use rand::seq::SliceRandom;
 use rand::Rng;
 use rand_distr::{Distribution, Gamma};
@@ -179,6 +181,47 @@ pub fn train_test(
     }
     if test.is_empty() {
         test.push(train.pop().expect("there are two rows"));
+    }
+    train.sort_unstable();
+    test.sort_unstable();
+    Ok((data.select(&train), data.select(&test)))
+}
+
+/// Divides rows into a training and a held-out part so that rows of one group, such as the nodules of
+/// one patient, stay together: groups in random order are held out until the part has its share of the
+/// rows. `groups` names the group of each row.
+///
+/// # Errors
+/// When there are fewer than two groups or `test_share` is not between 0 and 1.
+///
+/// # Panics
+/// When there is not one group for each row.
+pub fn train_test_grouped(
+    data: &Dataset,
+    groups: &[String],
+    test_share: f64,
+    seed: u64,
+) -> Result<(Dataset, Dataset), DataError> {
+    assert_eq!(groups.len(), data.rows(), "one group for each row");
+    if !(test_share > 0.0 && test_share < 1.0) {
+        let expected = "above 0 and below 1";
+        return Err(DataError::Parameter { name: "test_share", found: test_share, expected });
+    }
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (row, group) in groups.iter().enumerate() {
+        members.entry(group).or_default().push(row);
+    }
+    if members.len() < 2 {
+        return Err(DataError::TooFewRows { rows: members.len(), sites: 1, minimum: 2 });
+    }
+    let mut order: Vec<&Vec<usize>> = members.values().collect();
+    order.shuffle(&mut seed::stream(seed, "train-test", 0, 0));
+    let wanted = (data.rows() as f64 * test_share).round().max(1.0) as usize;
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for (k, rows) in order.iter().enumerate() {
+        // The last group is for training whatever happens.
+        let part = if test.len() < wanted && k + 1 < order.len() { &mut test } else { &mut train };
+        part.extend_from_slice(rows);
     }
     train.sort_unstable();
     test.sort_unstable();

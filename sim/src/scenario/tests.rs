@@ -1,7 +1,7 @@
 use super::{demo, wdbc, ScenarioError};
 use crate::attack::{Attack, SignFlip};
 use crate::comparison::default_task;
-use crate::data::{DataError, Skew};
+use crate::data::{Change, DataError, Skew};
 
 fn attack() -> Attack {
     Attack::SignFlip(SignFlip::default())
@@ -40,6 +40,21 @@ fn without_the_attackers_the_honest_ones_remain_as_they_were() {
         assert_eq!(*site, scenario.sites[k]);
     }
     assert!(absent.trainers().iter().all(|trainer| trainer.coalition.is_none()));
+}
+
+#[test]
+fn an_honest_change_moves_with_its_member() {
+    let scenario = demo(7, 2, attack(), 3).expect("enough rows");
+    let member = *scenario.honest().last().expect("somebody is honest");
+    let change = Change::Scanner { gain: 1.2, offset: 0.5 };
+    let changed = scenario.clone().with_change(member, 4, &change);
+    let absent = changed.attackers_absent();
+    assert_eq!((absent.changes[0].0, absent.changes[0].1), (absent.sites.len() - 1, 4));
+    for (k, trainer) in changed.trainers().iter().enumerate() {
+        assert_eq!(trainer.later.is_some(), k == member);
+        assert_eq!(trainer.data_in(3), &scenario.sites[k].train);
+    }
+    assert_ne!(changed.sites[member].test, scenario.sites[member].test);
 }
 
 #[test]

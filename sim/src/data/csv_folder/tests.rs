@@ -123,3 +123,23 @@ fn folders_that_do_not_fit_together_are_refused() {
     let nowhere = tempfile::tempdir().expect("a folder").path().join("nowhere");
     assert!(matches!(load_csv_folder(&nowhere, &options()), Err(DataError::Read { .. })));
 }
+
+#[test]
+fn groups_are_held_out_together_and_files_left_out() {
+    let rows = (0..40).map(|row| format!("p{},{row},{}\n", row / 4, row % 2));
+    let text: String = std::iter::once("patient,x,label\n".to_owned()).chain(rows).collect();
+    let options = CsvOptions {
+        group: Some("patient".into()),
+        exclude: vec!["all".into()],
+        ..CsvOptions::new("label")
+    };
+    let files = [("a.csv", text.as_bytes()), ("all.csv", &b"other\n1\n"[..])];
+    let sites = load(&files, &options).expect("good files");
+    assert_eq!((sites.len(), sites[0].train.feature_names.clone()), (1, vec!["x".to_owned()]));
+    assert_eq!(sites[0].test.rows(), 12);
+    let patients = |data: &crate::data::Dataset| -> Vec<u32> {
+        data.features.column(0).iter().map(|&x| x as u32 / 4).collect()
+    };
+    let (train, test) = (patients(&sites[0].train), patients(&sites[0].test));
+    assert!(test.iter().all(|patient| !train.contains(patient)));
+}

@@ -1,4 +1,4 @@
-use super::{apportion, hospitals, train_test, Skew};
+use super::{apportion, hospitals, train_test, train_test_grouped, Skew};
 use crate::data::{fixtures::clouds, wdbc, DataError, Dataset};
 
 /// Sorted bits of every row, to compare data sets as multisets.
@@ -102,4 +102,22 @@ fn shares_add_up() {
     assert_eq!(apportion(10, &[1.0, 1.0, 1.0]), [4, 3, 3]);
     assert_eq!(apportion(0, &[1.0, 2.0]), [0, 0]);
     assert_eq!(apportion(7, &[1e-300, 1.0]), [0, 7]);
+}
+
+#[test]
+fn groups_stay_together() {
+    let data = clouds(90, 2, 1);
+    let groups: Vec<String> = (0..90).map(|row| format!("patient-{}", row % 20)).collect();
+    let (train, test) = train_test_grouped(&data, &groups, 0.3, 1).expect("enough groups");
+    assert_eq!(train.rows() + test.rows(), 90);
+    assert!((27..33).contains(&test.rows()), "{}", test.rows());
+    let held_out = rows_of(std::slice::from_ref(&test));
+    for group in 0..20 {
+        let rows: Vec<usize> = (0..90).filter(|row| row % 20 == group).collect();
+        let own = rows_of(&[data.select(&rows)]);
+        let inside = own.iter().filter(|row| held_out.contains(row)).count();
+        assert!(inside == 0 || inside == own.len(), "{group}");
+    }
+    let one = vec!["a".to_owned(); 90];
+    assert!(matches!(train_test_grouped(&data, &one, 0.3, 1), Err(DataError::TooFewRows { .. })));
 }
