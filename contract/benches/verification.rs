@@ -64,6 +64,7 @@ fn task(members: usize) -> TaskSpec {
         commit_window_ms: 1_000,
         reveal_window_ms: 1_000,
         decide_window_ms: 1_000,
+        history: None,
     }
 }
 

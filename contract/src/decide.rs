@@ -131,7 +131,8 @@ pub fn decide(
     let (spec, progress, round) = running(&view, task).ok_or_else(not_pending)?;
     let schema = Schema::of(&spec).expect("the schema was checked when the task was made");
     let base = schema.decode(&read(blobs, &round.base_model)?);
-    let admission = admit(round_inputs(&schema, &spec, &progress, &round, blobs)?);
+    let inputs = round_inputs(&schema, &spec, &progress, &round, blobs)?;
+    let admission = admit(RoundInputs { past: view.past(&spec), ..inputs });
     let case = Case { spec: &spec, schema: &schema, round: &round, admission };
     let Ok(base) = base else {
         return Ok(case.failed(case.admission.fail(RoundFailure::BaseModelInvalid)));
@@ -195,6 +196,7 @@ fn round_inputs(
         norm_history: progress.norms.clone(),
         start,
         quarantined_absent: round.quarantined_absent as usize,
+        past: None,
     })
 }
 
@@ -233,12 +235,15 @@ impl Case<'_> {
             round: self.round.round,
             result,
             verdicts: judgement.verdicts,
+            deviations: judgement.deviations,
         }
     }
 
     fn failed(&self, judgement: RoundJudgement) -> Decided {
         let failure = judgement.aggregate.as_ref().err().copied();
         let failure = failure.expect("only a judgement without an aggregate comes here");
+        // A round without a model moves no history.
+        let judgement = RoundJudgement { deviations: None, ..judgement };
         let decision = self.decision(OutcomeResult::Failed { failure }, judgement);
         Decided { decision, blobs: Vec::new() }
     }

@@ -35,16 +35,18 @@
 
 mod admission;
 mod measure;
+mod remember;
 #[cfg(test)]
 mod tests;
 mod verdict;
 mod weights;
 
-use fedledger_ledger::decision::{Reason, RoundFailure, UpdateVerdict};
+use fedledger_ledger::decision::{Deviation, Reason, RoundFailure, UpdateVerdict};
 use fedledger_ledger::ids::{Digest, MemberId};
 use fedledger_ledger::task::{AggregationRule, NormBand, TaskSpec, TrustPolicy, Weighting};
 use ndarray::Array2;
 
+use crate::history::Past;
 use crate::records::TrustRecord;
 
 pub use admission::{admit, Admission};
@@ -135,6 +137,8 @@ pub struct RoundInputs {
     pub start: Option<Vec<i32>>,
     /// Members in quarantine that have no submission in this round.
     pub quarantined_absent: usize,
+    /// What is known of past rounds, when the task keeps a history.
+    pub past: Option<Past>,
 }
 
 /// What came of a round.
@@ -144,6 +148,8 @@ pub struct RoundJudgement {
     pub aggregate: Result<Vec<i32>, RoundFailure>,
     /// One for each submission, in their order.
     pub verdicts: Vec<UpdateVerdict>,
+    /// What the round adds to the histories, by member id.
+    pub deviations: Option<Vec<Deviation>>,
 }
 
 /// Judges a round by one rule: admission, aggregation, verdicts.
@@ -186,6 +192,7 @@ pub fn judge_updates(
         norm_history: Vec::new(),
         start: None,
         quarantined_absent: 0,
+        past: None,
     };
     judge(rule, inputs)
 }

@@ -16,6 +16,7 @@ pub mod canonical;
 pub mod check;
 pub mod decide;
 pub mod genesis;
+pub mod history;
 pub mod integer;
 pub mod judge;
 pub mod outcome;

@@ -1,14 +1,16 @@
 //! A decision in a block: whether the state waits for one like it, and what it changes.
 
 use fedledger_ledger::decision::{
-    Candidate, Decision, Measure, OutcomeResult, RoundFailure, UpdateVerdict,
+    Candidate, Decision, Deviation, Measure, OutcomeResult, RoundFailure, UpdateVerdict,
 };
 use fedledger_ledger::entry::Phase;
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber};
+use fedledger_ledger::limits::MEMBERS_MAX;
 use fedledger_ledger::task::{AggregationRule, TaskSpec};
 use thiserror::Error;
 
 use crate::context::Context;
+use crate::history::sketch_bytes;
 use crate::records::RoundRecord;
 use crate::round::{enter_evaluate, finish, running, Origin};
 
@@ -60,6 +62,16 @@ pub enum DecisionFault {
         /// Number of verdicts.
         found: usize,
     },
+    /// The deviations are not of members of the roster in order, of this task's length, beside a
+    /// new model, or the task keeps no history.
+    #[error("the deviations are none that this round can add to the histories")]
+    WrongDeviations,
+    /// A verdict names more members than it can have moved with.
+    #[error("the verdict on `{member}` names too many members")]
+    WrongCompany {
+        /// Whose verdict.
+        member: MemberId,
+    },
     /// A verdict lists measures twice or out of order.
     #[error("the verdict on `{member}` does not list its measures once each in order")]
     WrongMeasures {
@@ -86,10 +98,12 @@ pub(crate) fn apply_decision(
             check_candidates(&spec, candidates)?;
             enter_evaluate(context, task, candidates);
         }
-        Decision::Outcome { result, verdicts, .. } => {
+        Decision::Outcome { result, verdicts, deviations, .. } => {
             check_result(&spec, &round, result)?;
             check_verdicts(&round, verdicts)?;
-            finish(context, task, result.clone(), verdicts, Origin::Decision);
+            let deviations = deviations.as_deref();
+            check_deviations(&spec, &round, result, deviations)?;
+            finish(context, task, result.clone(), verdicts, Origin::Decision(deviations));
         }
     }
     Ok(())
@@ -157,10 +171,36 @@ fn check_verdicts(round: &RoundRecord, verdicts: &[UpdateVerdict]) -> Result<(),
         let (expected, found) = (round.roster.len(), verdicts.len());
         return Err(DecisionFault::WrongVerdicts { expected, found });
     }
+    // A bound on the length of the entry, as is the order of the measures.
+    let crowded = |verdict: &&UpdateVerdict| {
+        verdict.together_with.as_ref().is_some_and(|company| company.len() > MEMBERS_MAX)
+    };
+    if let Some(verdict) = verdicts.iter().find(crowded) {
+        return Err(DecisionFault::WrongCompany { member: verdict.member.clone() });
+    }
     // Each measure at most once: this also bounds the length of the entry.
     let ordered = |measures: &[(Measure, u64)]| measures.windows(2).all(|two| two[0].0 < two[1].0);
     match verdicts.iter().find(|verdict| !ordered(&verdict.measures)) {
         Some(verdict) => Err(DecisionFault::WrongMeasures { member: verdict.member.clone() }),
         None => Ok(()),
     }
+}
+
+fn check_deviations(
+    spec: &TaskSpec,
+    round: &RoundRecord,
+    result: &OutcomeResult,
+    deviations: Option<&[Deviation]>,
+) -> Result<(), DecisionFault> {
+    let Some(deviations) = deviations else { return Ok(()) };
+    let parameters = spec.parameters().expect("the schema was checked when the task was made");
+    let length = spec.history.map(|policy| sketch_bytes(&policy, parameters as usize));
+    let aggregated = matches!(result, OutcomeResult::Aggregated { .. });
+    // What is observed is a subsequence of the roster, which is in the order of members.
+    let mut roster = round.roster.iter();
+    let listed = deviations.iter().all(|one| roster.any(|line| line.member == one.member));
+    if aggregated && listed && deviations.iter().all(|one| Some(one.sketch.len()) == length) {
+        return Ok(());
+    }
+    Err(DecisionFault::WrongDeviations)
 }

@@ -7,6 +7,7 @@ use fedledger_ledger::state::{StateRead, Writes};
 use fedledger_ledger::task::TaskSpec;
 use minicbor::{Decode, Encode};
 
+use crate::history::Past;
 use crate::records::{
     ChainHead, CommitmentRecord, EvaluationRecord, MemberRecord, RoundRecord, TaskProgress,
     TrustRecord,
@@ -186,6 +187,17 @@ impl<'a> StateView<'a> {
     /// A member's trust in a task.
     pub fn trust(&self, task: &TaskId, member: &MemberId) -> TrustRecord {
         self.get(&state_key::trust(task, member)).unwrap_or_default()
+    }
+
+    /// What a task remembers of its members; nothing when it keeps no history.
+    pub fn past(&self, spec: &TaskSpec) -> Option<Past> {
+        let mut past = Past::new(spec.history?, spec.initial_model);
+        let ids: Vec<MemberId> = self.list(state_key::MEMBERS);
+        let known = ids.into_iter().filter_map(|id| {
+            self.get(&state_key::history(&spec.id, &id)).map(|history| (id, history))
+        });
+        past.members = known.collect();
+        Some(past)
     }
 
     /// Digests of the changes that wait for approval.

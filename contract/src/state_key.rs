@@ -62,6 +62,11 @@ pub fn trust(task: &TaskId, member: &MemberId) -> String {
     format!("task/{task}/trust/{member}")
 }
 
+/// [`crate::history::MemberHistory`].
+pub fn history(task: &TaskId, member: &MemberId) -> String {
+    format!("task/{task}/history/{member}")
+}
+
 /// [`crate::records::ChangeRecord`] of a change that waits for approval.
 pub fn change(digest: &Digest) -> String {
     format!("change/{digest}")

@@ -5,7 +5,7 @@ use fedledger_ledger::codec::to_canonical;
 use fedledger_ledger::limits::{
     CANDIDATES_MAX, ROUNDS_MAX, TASK_BYTES_MAX, TEXT_BYTES_MAX, WINDOW_MS_MAX,
 };
-use fedledger_ledger::task::{AggregationRule, NormBand, TaskSpec, TrustPolicy};
+use fedledger_ledger::task::{AggregationRule, HistoryPolicy, NormBand, TaskSpec, TrustPolicy};
 use thiserror::Error;
 
 use crate::aggregate::{check_precondition, PreconditionError};
@@ -78,6 +78,15 @@ pub enum TaskFault {
         /// Its value.
         found: i32,
     },
+    /// A history moves trust, so it needs a trust policy.
+    #[error("a history without a trust policy has no effect: give both or neither")]
+    HistoryWithoutTrust,
+    /// Nobody moves together alone.
+    #[error("a history finds members that moved together: with f = {byzantine} there are no two")]
+    HistoryTooFew {
+        /// The task's f.
+        byzantine: u32,
+    },
     /// A rule is offered twice.
     #[error("a rule is offered twice as a candidate")]
     RepeatedCandidate,
@@ -111,6 +120,7 @@ pub fn check_task(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
     }
     spec.norm_band.as_ref().map_or(Ok(()), check_norm_band)?;
     spec.trust.as_ref().map_or(Ok(()), check_trust)?;
+    spec.history.as_ref().map_or(Ok(()), |policy| check_history(spec, policy))?;
     check_rules(spec, members)
 }
 
@@ -138,6 +148,24 @@ fn check_trust(policy: &TrustPolicy) -> Result<(), TaskFault> {
         Some(found) if !(-1000..=1000).contains(&found) => Err(TaskFault::OutlierCosine { found }),
         _ => Ok(()),
     }
+}
+
+fn check_history(spec: &TaskSpec, policy: &HistoryPolicy) -> Result<(), TaskFault> {
+    if spec.trust.is_none() {
+        return Err(TaskFault::HistoryWithoutTrust);
+    }
+    if spec.byzantine < 2 {
+        return Err(TaskFault::HistoryTooFew { byzantine: spec.byzantine });
+    }
+    in_range("sketch_width", u64::from(policy.sketch_width), 16, 1_024)?;
+    in_range("settle_rounds", u64::from(policy.settle_rounds), 0, 1_000)?;
+    in_range("baseline_rounds", u64::from(policy.baseline_rounds), 4, 1_000)?;
+    let judged_from = u64::from(policy.settle_rounds) + u64::from(policy.baseline_rounds);
+    in_range("rounds", spec.rounds, judged_from + 1, ROUNDS_MAX)?;
+    in_range("bond_milli", u64::from(policy.bond_milli), 1_000, 1_000_000)?;
+    in_range("shift_milli", u64::from(policy.shift_milli), 1, 1_000_000)?;
+    in_range("lead_milli", u64::from(policy.lead_milli), 0, 1_000_000)?;
+    in_range("rounds_in_a_row", u64::from(policy.rounds_in_a_row), 1, 1_000)
 }
 
 fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {

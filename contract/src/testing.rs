@@ -87,6 +87,7 @@ pub(crate) fn task(byzantine: u32, updates_min: u32) -> TaskSpec {
         commit_window_ms: COMMIT_MS,
         reveal_window_ms: REVEAL_MS,
         decide_window_ms: DECIDE_MS,
+        history: None,
     }
 }
 

@@ -84,6 +84,9 @@ pub enum Reason {
     /// The round ended without an aggregate, so nothing is said about this update.
     #[n(14)]
     RoundFailed,
+    /// Over several rounds its member left its baseline together with others, in one direction.
+    #[n(15)]
+    MovedTogether,
 }
 
 /// A named number that went into a verdict.
@@ -118,6 +121,17 @@ pub enum Measure {
     /// Share of coordinates in which the rule used the update's value, in millionths.
     #[n(7)]
     UsedShareMicro,
+    /// How far the member left its baseline more than the median member did, in thousandths of what
+    /// noise does; 0 when less.
+    #[n(8)]
+    LeadMilli,
+    /// The member's bond with those closest to it, in thousandths of the spread of all bonds; 0
+    /// when it is under the median bond.
+    #[n(9)]
+    BondMilli,
+    /// Rounds in a row in which the member was in a cell.
+    #[n(10)]
+    RoundsInCell,
 }
 
 /// The verdict on one update with what it rests on.
@@ -151,6 +165,39 @@ pub struct UpdateVerdict {
     /// What was measured, ordered by measure.
     #[n(8)]
     pub measures: Vec<(Measure, u64)>,
+    /// With whom the member moved together, closest first, when that is the reason.
+    #[n(9)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together_with: Option<Vec<MemberId>>,
+}
+
+/// What a round adds to the history of one member: its update's deviation from the round's centre,
+/// projected and scaled; `fedledger_contract::history` says how.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct Deviation {
+    /// Whose update.
+    #[n(0)]
+    pub member: MemberId,
+    /// Signed 16-bit values, little-endian; 4096 stands for the round's median deviation.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    #[serde(with = "hex_bytes")]
+    pub sketch: Vec<u8>,
+}
+
+/// Sketches in text are hexadecimal.
+mod hex_bytes {
+    use serde::{de::Error as _, Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        hex::decode(text).map_err(D::Error::custom)
+    }
 }
 
 /// Why a round ended without a new model.
@@ -250,6 +297,11 @@ pub enum Decision {
         /// One verdict for each commitment, by member id.
         #[n(3)]
         verdicts: Vec<UpdateVerdict>,
+        /// What the round adds to the histories, by member id; none when the task keeps none or
+        /// nothing could be measured.
+        #[n(4)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deviations: Option<Vec<Deviation>>,
     },
 }
 

@@ -140,6 +140,40 @@ pub struct TrustPolicy {
     pub outlier_cosine_milli: Option<i32>,
 }
 
+/// What the contract remembers of every member's past rounds, and when members that began to move
+/// together are struck for it; definitions in `fedledger_contract::history`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryPolicy {
+    /// Numbers kept of each update, 16 to 1024. A task with no more parameters keeps them all.
+    #[n(0)]
+    pub sketch_width: u32,
+    /// Observed rounds of a member before its baseline begins: the first steps of a training are
+    /// like no later ones.
+    #[n(1)]
+    pub settle_rounds: u32,
+    /// Observed rounds that make a member's baseline, at least 4.
+    #[n(2)]
+    pub baseline_rounds: u32,
+    /// Two members are bound by how far both left their baselines in one direction. A member is
+    /// in a cell when its bonds with its f − 1 closest exceed the median bond by this many
+    /// thousandths of the spread of all bonds.
+    #[n(3)]
+    pub bond_milli: u32,
+    /// Besides, it and those closest to it must have left their baselines together by this many
+    /// thousandths of what noise does.
+    #[n(4)]
+    pub shift_milli: u32,
+    /// Besides, it must have left its baseline by this many thousandths of what noise does more
+    /// than the median member has: the side of the fewer.
+    #[n(5)]
+    pub lead_milli: u32,
+    /// Rounds in a row in a cell before a round counts as a strike.
+    #[n(6)]
+    pub rounds_in_a_row: u32,
+}
+
 /// The phase in which members score candidate aggregates on their own held-out data.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(map)]
@@ -205,6 +239,10 @@ pub struct TaskSpec {
     /// the round is recorded as undecided.
     #[n(14)]
     pub decide_window_ms: u64,
+    /// What is remembered of past rounds, and how it is judged; `None` judges each round by itself.
+    #[n(15)]
+    #[serde(default)]
+    pub history: Option<HistoryPolicy>,
 }
 
 impl TaskSpec {

@@ -97,6 +97,7 @@ pub fn task(
         commit_window_ms: 60_000,
         reveal_window_ms: 60_000,
         decide_window_ms: 60_000,
+        history: None,
     }
 }
 

@@ -16,13 +16,14 @@ mod tests;
 use fedledger_contract::canonical::{
     add_to_model, CanonicalError, FloatBits, NamedTensor, QuantiseError, Schema, SchemaError,
 };
+use fedledger_contract::history::Past;
 use fedledger_contract::judge::{
     judge, Content, RoundInputs, RoundJudgement, Submission, NORM_ROUNDS,
 };
 use fedledger_contract::records::TrustRecord;
 use fedledger_contract::round::median_norm;
 use fedledger_contract::trust::{after_round_all, mark_of};
-use fedledger_ledger::decision::{RoundFailure, UpdateVerdict};
+use fedledger_ledger::decision::{Deviation, RoundFailure, UpdateVerdict};
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::{Digest, IdError, MemberId};
 use fedledger_ledger::task::TaskSpec;
@@ -98,6 +99,7 @@ pub struct Federation {
     trust: Vec<TrustRecord>,
     plain: PlainAverage,
     record: PublicRecord,
+    past: Option<Past>,
     round: u64,
     frozen: bool,
 }
@@ -134,6 +136,7 @@ impl Federation {
             plain: PlainAverage::new(&model),
             record: PublicRecord::new(to_floats(&schema, &model)),
             members,
+            past: task.history.map(|policy| Past::new(policy, task.initial_model)),
             trainers,
             task,
             schema,
@@ -195,12 +198,15 @@ impl Federation {
         let num_examples: Vec<u64> = updates.iter().map(|update| update.num_examples).collect();
         self.plain.add(values.view(), &num_examples);
         let revealed = self.revealed(values.view());
-        let RoundJudgement { aggregate, verdicts } =
+        let RoundJudgement { aggregate, verdicts, deviations } =
             judge(&self.task.rule, self.inputs(values, &num_examples)?);
         let led_to = aggregate.and_then(|aggregate| {
             let model = add_to_model(&self.model, &aggregate);
             model.map(|model| (model, aggregate)).map_err(|_| RoundFailure::ModelOutOfRange)
         });
+        if led_to.is_ok() {
+            self.remember(&deviations.unwrap_or_default());
+        }
         self.move_trust(&verdicts);
         let failure = led_to.as_ref().err().copied();
         if let Ok((model, aggregate)) = led_to {
@@ -278,7 +284,16 @@ impl Federation {
             norm_history: self.norms.clone(),
             start: self.start.clone(),
             quarantined_absent: 0,
+            past: self.past.clone(),
         })
+    }
+
+    fn remember(&mut self, deviations: &[Deviation]) {
+        let Some(past) = self.past.as_mut().filter(|_| !deviations.is_empty()) else { return };
+        let members = self.members.iter().zip(&self.trust);
+        let in_quarantine = members.filter(|(_, t)| t.standing == Standing::Quarantine);
+        let in_quarantine = in_quarantine.map(|(member, _)| member.clone()).collect();
+        past.advance(deviations, &in_quarantine, self.task.byzantine as usize);
     }
 
     fn move_trust(&mut self, verdicts: &[UpdateVerdict]) {

@@ -71,5 +71,6 @@ fn task(id: &str, rule: AggregationRule, parameters: u64) -> TaskSpec {
         commit_window_ms: 1_000,
         reveal_window_ms: 2_000,
         decide_window_ms: 4_000,
+        history: None,
     }
 }

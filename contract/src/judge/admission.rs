@@ -13,6 +13,7 @@ use super::verdict;
 use super::weights::weights_micro;
 use super::{Content, RoundInputs, RoundJudgement, Submission, Terms};
 use crate::aggregate::{aggregate, check_precondition, norms_squared, Aggregation};
+use crate::history::Past;
 use crate::integer::{isqrt_u128, median_u64};
 use crate::round::updates_needed;
 
@@ -54,6 +55,8 @@ pub struct Admission {
     pub(super) quarantined_absent: usize,
     /// Members known to be among the f: in quarantine, or proved faulty in this round.
     pub(super) suspects: usize,
+    /// What is known of past rounds, when the task keeps a history.
+    pub(super) past: Option<Past>,
 }
 
 /// Admits the updates of a round; see [the module's documentation](super).
@@ -61,8 +64,15 @@ pub struct Admission {
 /// # Panics
 /// When the submissions are not in ascending order of members, or name rows that are not there.
 pub fn admit(inputs: RoundInputs) -> Admission {
-    let RoundInputs { terms, submissions, mut values, norm_history, start, quarantined_absent } =
-        inputs;
+    let RoundInputs {
+        terms,
+        submissions,
+        mut values,
+        norm_history,
+        start,
+        quarantined_absent,
+        past,
+    } = inputs;
     let ascending = submissions.windows(2).all(|two| two[0].member < two[1].member);
     assert!(ascending, "submissions are in ascending order of members, one each");
     let mut lines: Vec<Line> = submissions.into_iter().map(line).collect();
@@ -74,8 +84,16 @@ pub fn admit(inputs: RoundInputs) -> Admission {
     }
     arrange(&mut lines, &mut values);
     let suspects = quarantined_absent + lines.iter().filter(|line| is_suspect(line)).count();
-    let mut admission =
-        Admission { terms, lines, values, start, reference_norm, quarantined_absent, suspects };
+    let mut admission = Admission {
+        terms,
+        lines,
+        values,
+        start,
+        reference_norm,
+        quarantined_absent,
+        suspects,
+        past,
+    };
     admission.weigh();
     admission
 }

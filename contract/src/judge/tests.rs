@@ -52,6 +52,7 @@ fn inputs(terms: Terms, rows: &[Vec<i32>]) -> RoundInputs {
         norm_history: Vec::new(),
         start: None,
         quarantined_absent: 0,
+        past: None,
     }
 }
 

@@ -11,6 +11,7 @@ use fedledger_ledger::task::{AggregationRule, TrustPolicy};
 
 use super::admission::{rows_to, Admission, Line, Place};
 use super::measure::{is_over, ratio_milli};
+use super::remember::remember;
 use super::weights::SHARE_MICRO_ONE;
 use super::RoundJudgement;
 use crate::aggregate::{
@@ -59,14 +60,15 @@ pub(super) fn conclude(
     aggregation: Aggregation,
 ) -> RoundJudgement {
     let scores = score(admission, rule, &aggregation);
-    let verdicts: Vec<UpdateVerdict> =
+    let mut verdicts: Vec<UpdateVerdict> =
         admission.lines.iter().map(|line| of_line(admission, line, &scores)).collect();
+    let deviations = remember(admission, &mut verdicts);
     let aggregate = if too_many_suspects(admission, &verdicts) {
         Err(RoundFailure::TooManySuspects)
     } else {
         Ok(aggregation.values)
     };
-    RoundJudgement { aggregate, verdicts }
+    RoundJudgement { aggregate, verdicts, deviations }
 }
 
 pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgement {
@@ -82,7 +84,7 @@ pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgeme
         .collect();
     let suspects = too_many_suspects(admission, &verdicts);
     let failure = if suspects { RoundFailure::TooManySuspects } else { failure };
-    RoundJudgement { aggregate: Err(failure), verdicts }
+    RoundJudgement { aggregate: Err(failure), verdicts, deviations: None }
 }
 
 fn score<'a>(
@@ -146,6 +148,7 @@ fn blank(admission: &Admission, line: &Line, verdict: Verdict, reason: Reason) -
         weight_micro: 0,
         strike: false,
         measures,
+        together_with: None,
     }
 }
 

@@ -254,6 +254,7 @@ fn fail(context: &mut Context<'_>, task: &TaskId, round: &RoundRecord, failure: 
                 weight_micro: 0,
                 strike: reason == Reason::Equivocation,
                 measures: Vec::new(),
+                together_with: None,
             }
         })
         .collect();

@@ -1,7 +1,7 @@
 //! The end of a round: verdicts, outcome, trust, and what comes next.
 
 use fedledger_ledger::decision::{
-    Measure, OutcomeResult, Reason, RoundFailure, UpdateVerdict, Verdict,
+    Deviation, Measure, OutcomeResult, Reason, RoundFailure, UpdateVerdict, Verdict,
 };
 use fedledger_ledger::entry::{EntryBody, Standing, TrustCause};
 use fedledger_ledger::ids::{MemberId, RoundNumber, TaskId};
@@ -11,15 +11,16 @@ use super::{open, running};
 use crate::context::Context;
 use crate::integer::median_u64;
 use crate::judge::NORM_ROUNDS;
-use crate::records::{TaskProgress, TaskStatus, TrustRecord};
+use crate::records::{RoundRecord, TaskProgress, TaskStatus, TrustRecord};
 use crate::state_key;
 use crate::trust::{after_round_all, mark_of};
 
 /// Who ended a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// A decision in a block, which says itself when there are too many suspects.
-    Decision,
+pub(crate) enum Origin<'a> {
+    /// A decision in a block, which says itself when there are too many suspects, with what it
+    /// adds to the members' histories.
+    Decision(Option<&'a [Deviation]>),
     /// A deadline.
     Clock,
 }
@@ -31,7 +32,7 @@ pub(crate) fn finish(
     task: &TaskId,
     result: OutcomeResult,
     verdicts: &[UpdateVerdict],
-    origin: Origin,
+    origin: Origin<'_>,
 ) {
     let (spec, progress, round) =
         running(&context.state, task).expect("only an open round is finished");
@@ -53,6 +54,9 @@ pub(crate) fn finish(
     });
     for (member, before, after, cause) in moves {
         write_trust(context, (task, round.round), &member, (before, after), cause);
+    }
+    if let Origin::Decision(Some(deviations)) = origin {
+        remember(context, &spec, &round, deviations);
     }
     clear_round(context, task);
     let progress = after_outcome(progress, &result, verdicts);
@@ -132,6 +136,26 @@ pub(super) fn write_trust(
         new_standing: after.standing,
         cause,
     });
+}
+
+/// Adds a round to the members' histories. Who is struck for them stands in the verdicts already.
+fn remember(
+    context: &mut Context<'_>,
+    spec: &TaskSpec,
+    round: &RoundRecord,
+    deviations: &[Deviation],
+) {
+    let Some(mut past) = context.state.past(spec) else { return };
+    let lines = round.roster.iter();
+    let in_quarantine = lines
+        .filter(|line| line.trust.standing == Standing::Quarantine)
+        .map(|line| line.member.clone())
+        .collect();
+    past.advance(deviations, &in_quarantine, spec.byzantine as usize);
+    for deviation in deviations {
+        let history = &past.members[&deviation.member];
+        context.state.put(&state_key::history(&spec.id, &deviation.member), history);
+    }
 }
 
 fn clear_round(context: &mut Context<'_>, task: &TaskId) {

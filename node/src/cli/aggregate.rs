@@ -221,6 +221,7 @@ fn judge_input(
         norm_history: Vec::new(),
         start: None,
         quarantined_absent: 0,
+        past: None,
     };
     (judge(&plan.rule, inputs), faults)
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use fedledger_contract::canonical::{NamedTensor, Schema};
 use fedledger_ledger::ids::{Digest, TaskId};
 use fedledger_ledger::task::{
-    AggregationRule, EvaluationSpec, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
+    AggregationRule, EvaluationSpec, HistoryPolicy, NormBand, TaskSpec, TensorSpec, TrustPolicy,
+    Weighting,
 };
 use serde::Deserialize;
 
@@ -47,6 +48,7 @@ struct TaskFile {
     reveal_window_ms: u64,
     #[serde(default = "window_default")]
     decide_window_ms: u64,
+    history: Option<HistoryPolicy>,
     /// Scale of tensors that are taken from the model or listed without one.
     #[serde(default = "scale_default")]
     scale_bits: i8,
@@ -163,6 +165,7 @@ fn finish(
         commit_window_ms: file.commit_window_ms,
         reveal_window_ms: file.reveal_window_ms,
         decide_window_ms: file.decide_window_ms,
+        history: file.history,
     };
     Ok(ParsedTask { spec, initial_model_bytes })
 }

@@ -76,7 +76,29 @@ pub fn reason_words(verdict: &UpdateVerdict) -> String {
         }
         Reason::MemberSuspended => "its member is suspended".into(),
         Reason::RoundFailed => "the round ended without an aggregate".into(),
+        Reason::MovedTogether => together_words(verdict),
     }
+}
+
+/// With whom the member moved, for how long, and by how much.
+fn together_words(verdict: &UpdateVerdict) -> String {
+    let measure = |which: Measure| {
+        verdict
+            .measures
+            .iter()
+            .find(|(measure, _)| *measure == which)
+            .map_or(0, |(_, value)| *value)
+    };
+    let others: Vec<&str> =
+        verdict.together_with.iter().flatten().map(|member| member.as_str()).collect();
+    format!(
+        "its last {} updates left what it used to send in one direction with {}: bond {}, limit {}, \
+         in units of the spread of all pairs",
+        measure(Measure::RoundsInCell),
+        others.join(", "),
+        times(verdict.value),
+        times(verdict.threshold),
+    )
 }
 
 /// Why a round ended without a model, in words.

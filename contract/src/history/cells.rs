@@ -1,0 +1,148 @@
+//! Who moved together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fedledger_ledger::ids::MemberId;
+
+use super::sketch::median_i64;
+use super::track::{shifts, MemberHistory, Shift, SCALES};
+use super::Past;
+use crate::integer::{div_half_even, isqrt_u128};
+
+/// Fewest members with complete baselines whose medians say what is usual.
+const STANDING_MIN: usize = 4;
+
+/// Rounds after its baseline before a member is judged: means of one or two rounds have no more
+/// than their noise.
+const ROUNDS_MIN: u32 = 3;
+
+/// Added to the spread of all bonds, in thousandths: where nobody moves at all, spread is rounding.
+const SPREAD_MILLI_LEAST: i128 = 50;
+
+/// A member that moved together with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Who.
+    pub member: MemberId,
+    /// Its bond with those closest to it, in thousandths of the spread of all bonds.
+    pub bond_milli: u64,
+    /// How much further it left its baseline than the median member, in thousandths of noise.
+    pub lead_milli: u64,
+    /// Rounds in a row in a cell.
+    pub rounds: u32,
+    /// Those closest to it, closest first, f − 1 of them.
+    pub together_with: Vec<MemberId>,
+}
+
+/// The members in cells after this round, at the scale where their bond is greatest.
+pub(super) fn search(
+    past: &Past,
+    standing: &BTreeSet<MemberId>,
+    f: usize,
+) -> BTreeMap<MemberId, Finding> {
+    let mut found: BTreeMap<MemberId, Finding> = BTreeMap::new();
+    let judged = |history: &MemberHistory| history.rounds_judged(&past.policy).is_some();
+    let enrolled: Vec<(&MemberId, &MemberHistory)> =
+        past.members.iter().filter(|(_, history)| judged(history)).collect();
+    let standing: Vec<usize> =
+        (0..enrolled.len()).filter(|&at| standing.contains(enrolled[at].0)).collect();
+    if f < 2 || standing.len() < STANDING_MIN || enrolled.len() < f {
+        return found;
+    }
+    let histories: Vec<&MemberHistory> = enrolled.iter().map(|(_, history)| *history).collect();
+    for scale in 0..SCALES.len() {
+        let shifts = shifts(&histories, &standing, &past.policy, scale);
+        let leads = leads_milli(&shifts, &standing);
+        let bonds = bonds_milli(&shifts);
+        let (middle, spread) = usual(&bonds);
+        for (at, (id, history)) in enrolled.iter().enumerate() {
+            if history.rounds_judged(&past.policy).is_none_or(|rounds| rounds < ROUNDS_MIN) {
+                continue;
+            }
+            let closest = closest(&bonds[at], at, f - 1);
+            let mean = mean_of(closest.iter().map(|&other| bonds[at][other]));
+            let together =
+                mean_of(closest.iter().map(|&other| bounded_milli(&shifts[at], &shifts[other])));
+            let bond = div_half_even((mean - middle) * 1000, spread);
+            let least = i128::from(past.policy.shift_milli).pow(2) / 1000;
+            if bond <= i128::from(past.policy.bond_milli)
+                || together <= least
+                || leads[at] <= i64::from(past.policy.lead_milli)
+            {
+                continue;
+            }
+            let bond_milli = u64::try_from(bond).unwrap_or(u64::MAX);
+            if found.get(*id).is_some_and(|other| other.bond_milli >= bond_milli) {
+                continue;
+            }
+            let together_with = closest.iter().map(|&other| enrolled[other].0.clone()).collect();
+            let lead_milli = leads[at].unsigned_abs();
+            let member = (*id).clone();
+            let finding = Finding { member, bond_milli, lead_milli, rounds: 0, together_with };
+            found.insert((*id).clone(), finding);
+        }
+    }
+    found
+}
+
+/// How much longer each shift is than the median one of those standing, in thousandths of noise.
+fn leads_milli(shifts: &[Shift], standing: &[usize]) -> Vec<i64> {
+    let lengths: Vec<i64> = shifts.iter().map(length_milli).collect();
+    let median = median_i64(standing.iter().map(|&at| lengths[at]).collect());
+    lengths.into_iter().map(|length| length - median).collect()
+}
+
+/// Squares are below 2^10 · 2^46 and noise is at least 1, so that a length is below 2^40.
+fn length_milli(shift: &Shift) -> i64 {
+    isqrt_u128((shift.square * 1_000_000 / shift.noise).unsigned_abs()) as i64
+}
+
+/// `⟨eᵢ, eⱼ⟩ / (sᵢ·sⱼ)` in thousandths, for every pair; a member's bond with itself is not used.
+fn bonds_milli(shifts: &[Shift]) -> Vec<Vec<i128>> {
+    let bond = |a: &Shift, b: &Shift| {
+        let noise = isqrt_u128((a.noise * b.noise).unsigned_abs()).max(1);
+        div_half_even(inner(a, b) * 1000, i128::from(noise))
+    };
+    shifts.iter().map(|a| shifts.iter().map(|b| bond(a, b)).collect()).collect()
+}
+
+/// The bond that two members would have if both had moved by the smaller of their shifts, in
+/// thousandths: a member is not close to another for the other's size.
+fn bounded_milli(a: &Shift, b: &Shift) -> i128 {
+    let lengths = isqrt_u128((a.square * b.square).unsigned_abs()).max(1);
+    let cosine_micro = div_half_even(inner(a, b) * 1_000_000, i128::from(lengths));
+    let smaller = i128::from(length_milli(a).min(length_milli(b)));
+    div_half_even(cosine_micro * smaller * smaller, 1_000_000_000)
+}
+
+fn inner(a: &Shift, b: &Shift) -> i128 {
+    let products = a.values.iter().zip(&b.values).map(|(&x, &y)| i128::from(x) * i128::from(y));
+    products.sum()
+}
+
+/// The median of all bonds and their spread, both in thousandths.
+fn usual(bonds: &[Vec<i128>]) -> (i128, i128) {
+    let pairs: Vec<i128> =
+        (0..bonds.len()).flat_map(|i| bonds[i][i + 1..].iter().copied()).collect();
+    let middle = median_i128(pairs.clone());
+    let away = pairs.into_iter().map(|bond| (bond - middle).abs()).collect();
+    (middle, div_half_even(median_i128(away) * 14_826, 10_000) + SPREAD_MILLI_LEAST)
+}
+
+fn median_i128(mut values: Vec<i128>) -> i128 {
+    values.sort_unstable();
+    div_half_even(values[(values.len() - 1) / 2] + values[values.len() / 2], 2)
+}
+
+/// The `count` members with the greatest bonds with `at`, the earlier ones among equals.
+fn closest(bonds: &[i128], at: usize, count: usize) -> Vec<usize> {
+    let mut others: Vec<usize> = (0..bonds.len()).filter(|&other| other != at).collect();
+    others.sort_by_key(|&other| (std::cmp::Reverse(bonds[other]), other));
+    others.truncate(count);
+    others
+}
+
+fn mean_of(values: impl ExactSizeIterator<Item = i128>) -> i128 {
+    let count = values.len().max(1) as i128;
+    div_half_even(values.sum(), count)
+}

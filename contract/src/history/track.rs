@@ -1,0 +1,152 @@
+//! One member's baseline and how far it has left it.
+
+use fedledger_ledger::task::HistoryPolicy;
+use minicbor::{Decode, Encode};
+use serde::Serialize;
+
+use super::sketch::median_i64;
+use crate::integer::div_half_even;
+
+/// The weights λ of the latest round in the three means, as fractions.
+pub const SCALES: [(i64, i64); 3] = [(3, 10), (1, 10), (3, 100)];
+
+/// Shifts are kept in 2^-20 of a median deviation, eight digits finer than deviations, so that a
+/// small λ still moves them.
+const FINER_BITS: u32 = 8;
+
+/// One, in the fixed point of the weights of a mean.
+const WEIGHT_ONE: u64 = 1 << 30;
+
+/// After this many rounds the oldest weigh nothing in any of the means: 0.97^1000 < 2^-43.
+const ROUNDS_FORGOTTEN: u32 = 1000;
+
+/// One member's past in one task.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct MemberHistory {
+    /// Rounds in which its update was observed.
+    #[n(0)]
+    pub observed: u32,
+    /// While the baseline is made, the sum of its deviations in 2^-12 of a median deviation; then
+    /// its mean in 2^-20.
+    #[n(1)]
+    pub baseline: Vec<i32>,
+    /// While the baseline is made, the sum of the squared lengths of its deviations; then their
+    /// variance. In 2^-24 of a squared median deviation.
+    #[n(2)]
+    pub spread: u64,
+    /// For each of [`SCALES`], how far it has left its baseline, in 2^-20 of a median deviation.
+    #[n(3)]
+    pub shifts: Vec<Vec<i32>>,
+    /// Rounds in a row in which it was in a cell.
+    #[n(4)]
+    pub in_cell: u32,
+}
+
+impl MemberHistory {
+    /// Rounds since the baseline was complete; nothing before.
+    pub fn rounds_judged(&self, policy: &HistoryPolicy) -> Option<u32> {
+        self.observed.checked_sub(policy.settle_rounds + policy.baseline_rounds)
+    }
+
+    /// Adds one deviation.
+    pub(super) fn observe(&mut self, policy: &HistoryPolicy, deviation: &[i16]) {
+        let before = self.observed;
+        self.observed = self.observed.saturating_add(1);
+        if before < policy.settle_rounds {
+            return;
+        }
+        if self.baseline.len() != deviation.len() {
+            self.baseline = vec![0; deviation.len()];
+            self.shifts = vec![vec![0; deviation.len()]; SCALES.len()];
+        }
+        if before < policy.settle_rounds + policy.baseline_rounds {
+            self.extend_baseline(deviation);
+            if self.rounds_judged(policy) == Some(0) {
+                self.close_baseline(i128::from(policy.baseline_rounds));
+            }
+            return;
+        }
+        for (shift, (part, whole)) in self.shifts.iter_mut().zip(SCALES) {
+            for ((shift, &base), &value) in shift.iter_mut().zip(&self.baseline).zip(deviation) {
+                let away = (i64::from(value) << FINER_BITS) - i64::from(base) - i64::from(*shift);
+                let step = div_half_even(i128::from(away * part), i128::from(whole));
+                *shift += i32::try_from(step).expect("a mean lies between what it averages");
+            }
+        }
+    }
+
+    /// Sums of at most 1000 values below 2^14 stay below 2^24.
+    fn extend_baseline(&mut self, deviation: &[i16]) {
+        for (sum, &value) in self.baseline.iter_mut().zip(deviation) {
+            *sum += i32::from(value);
+        }
+        let square = |&value: &i16| i64::from(value).pow(2) as u64;
+        self.spread += deviation.iter().map(square).sum::<u64>();
+    }
+
+    fn close_baseline(&mut self, rounds: i128) {
+        let square: i128 = self.baseline.iter().map(|&sum| i128::from(sum).pow(2)).sum();
+        let within = i128::from(self.spread) - div_half_even(square, rounds);
+        let variance = div_half_even(within.max(0), rounds - 1);
+        self.spread = u64::try_from(variance).expect("a variance is at most the mean square");
+        for sum in &mut self.baseline {
+            let mean = div_half_even(i128::from(*sum) << FINER_BITS, rounds);
+            *sum = i32::try_from(mean).expect("a mean is no longer than its longest term");
+        }
+    }
+}
+
+/// A member's shift at one scale, less the median member's, with its noise.
+#[derive(Debug, Clone)]
+pub(super) struct Shift {
+    /// In 2^-20 of a median deviation.
+    pub values: Vec<i64>,
+    /// Squared length, in 2^-40.
+    pub square: i128,
+    /// What noise does to the squared length, in 2^-40, at least 1.
+    pub noise: i128,
+}
+
+/// The shifts at scale `scale` of `histories`, whose baselines are complete; `standing` are those
+/// whose median is taken off.
+pub(super) fn shifts(
+    histories: &[&MemberHistory],
+    standing: &[usize],
+    policy: &HistoryPolicy,
+    scale: usize,
+) -> Vec<Shift> {
+    let spreads = standing.iter().map(|&at| histories[at].spread as i64).collect();
+    let least = median_i64(spreads).max(1) as u64;
+    let width = histories.first().map_or(0, |history| history.baseline.len());
+    let centre: Vec<i64> = (0..width)
+        .map(|column| {
+            let of = |&at: &usize| i64::from(histories[at].shifts[scale][column]);
+            median_i64(standing.iter().map(of).collect())
+        })
+        .collect();
+    let shift = |history: &&MemberHistory| {
+        let values: Vec<i64> = history.shifts[scale]
+            .iter()
+            .zip(&centre)
+            .map(|(&value, centre)| i64::from(value) - centre)
+            .collect();
+        let square = values.iter().map(|&value| i128::from(value).pow(2)).sum();
+        let rounds = history.rounds_judged(policy).unwrap_or(0);
+        let share = noise_share(SCALES[scale], rounds, policy.baseline_rounds);
+        let noise = i128::from(history.spread.max(least)) * i128::from(share) >> 14;
+        Shift { values, square, noise: noise.max(1) }
+    };
+    histories.iter().map(shift).collect()
+}
+
+/// `λ/(2−λ)·(1−(1−λ)^2m) + (1−(1−λ)^m)²/N` in 2^-30, each product rounded down.
+fn noise_share((part, whole): (i64, i64), rounds: u32, baseline_rounds: u32) -> u64 {
+    let (part, whole) = (part as u64, whole as u64);
+    let product = |a: u64, b: u64| a * b / WEIGHT_ONE;
+    let keep = WEIGHT_ONE * (whole - part) / whole;
+    let rounds = rounds.min(ROUNDS_FORGOTTEN);
+    let kept = (0..rounds).fold(WEIGHT_ONE, |kept, _| product(kept, keep));
+    let recent = (WEIGHT_ONE - product(kept, kept)) * part / (2 * whole - part);
+    recent + product(WEIGHT_ONE - kept, WEIGHT_ONE - kept) / u64::from(baseline_rounds)
+}
