@@ -9,6 +9,7 @@ pub mod data;
 pub mod fields;
 pub mod file;
 pub mod library;
+pub mod publish;
 pub mod redteam;
 pub mod report;
 pub mod results;

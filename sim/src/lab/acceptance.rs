@@ -198,7 +198,8 @@ impl Acceptance {
                 measured,
                 limit,
                 share,
-                holds: measured.is_some_and(|measured: f64| measured <= limit),
+                // An attack without a target cannot reach it.
+                holds: measured.map_or(threshold == "attack_success_max", |m: f64| m <= limit),
             }));
         };
         use MeasureName::{Accuracy, AttackSuccess, Auc, Recall, WorstSiteAccuracy};

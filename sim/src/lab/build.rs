@@ -63,10 +63,11 @@ pub fn build(source: &Source, seed: u64) -> Result<Built, RunError> {
     let mut scenario = Scenario::new(sites, 0, nobody, seed)?;
     scenario.rounds = file.rounds;
     scenario.training = file.training.into();
-    let features = scenario.sites[0].train.width();
+    let train = &scenario.sites[0].train;
+    let (features, classes) = (train.width(), train.class_names.len());
     scenario.spec = match file.model {
-        ModelChoice::Logistic => ModelSpec::Logistic { features },
-        ModelChoice::Mlp { hidden } => ModelSpec::Mlp { features, hidden },
+        ModelChoice::Logistic => ModelSpec::linear(features, classes),
+        ModelChoice::Mlp { hidden } => ModelSpec::network(features, hidden, classes),
     };
     let groups = draw_groups(source, &scenario)?;
     scenario.hostile = groups.iter().flat_map(|group| group.hostile.clone()).collect();

@@ -1,5 +1,6 @@
 //! The contract's settings in a scenario, and the task that they make.
 
+use fedledger_contract::task_check::check_task;
 use fedledger_ledger::ids::TaskId;
 use fedledger_ledger::task::{AggregationRule, NormBand, TaskSpec, TrustPolicy, Weighting};
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,21 @@ impl ContractChoice {
         }
     }
 
+    /// The settings of a consortium's task.
+    pub fn of_task(task: &TaskSpec) -> Self {
+        fn switch<T>(value: Option<T>) -> Switch<T> {
+            value.map_or(Switch::Off(Nothing::None), Switch::On)
+        }
+        Self {
+            profile: Profile::Default,
+            rule: Some(task.rule.clone()),
+            byzantine: Some(task.byzantine),
+            weighting: Some(task.weighting),
+            norm_band: Some(switch(task.norm_band)),
+            trust: Some(switch(task.trust)),
+        }
+    }
+
     /// In a few words, for tables.
     pub fn describe(&self) -> String {
         let bare = Self { byzantine: None, ..self.clone() };
@@ -124,6 +140,15 @@ impl ContractChoice {
         task.weighting = self.weighting.unwrap_or(task.weighting);
         task.norm_band = self.norm_band.map_or(task.norm_band, Switch::value);
         task.trust = self.trust.map_or(task.trust, Switch::value);
+        let members = scenario.sites.len();
+        if check_task(&task, members).is_err() {
+            // A rule that needs more updates than n − f may need everybody's: here all submit.
+            let updates_min = members as u32;
+            let whole = TaskSpec { updates_min, ..task.clone() };
+            if check_task(&whole, members).is_ok() {
+                return Ok(whole);
+            }
+        }
         Ok(task)
     }
 }
@@ -132,6 +157,22 @@ impl ContractChoice {
 pub fn rule_name(rule: &AggregationRule) -> String {
     let value = serde_json::to_value(rule).expect("a rule is plain data");
     value["name"].as_str().expect("rules are tagged by name").replace('_', " ")
+}
+
+/// A rule by its name, with the parameters that it has in tables: the papers' where they are
+/// optional, eight iterations, a radius of the median distance.
+pub fn rule_named(name: &str) -> Option<AggregationRule> {
+    let name = name.replace('-', "_");
+    let mut value = serde_json::json!({ "name": name });
+    let variant = rules().into_iter().find(|variant| variant.name == name)?;
+    for field in variant.fields {
+        match field.name.as_str() {
+            "iterations" => value["iterations"] = 8.into(),
+            "radius_milli" => value["radius_milli"] = 1000.into(),
+            _ => {}
+        }
+    }
+    serde_json::from_value(value).ok()
 }
 
 /// The fields of a scenario's table `contract`.

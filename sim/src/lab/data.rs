@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::{Field, Shape, Variant};
 use crate::data::{
-    hospitals, load_csv_folder, reference_data, split::hospital_name, train_test, wdbc, CsvOptions,
-    DataError, Dataset, Site, Skew,
+    digits, hospitals, load_csv_folder, load_npz_images, reference_data, split::hospital_name,
+    train_test, wdbc, CsvOptions, DataError, Dataset, NpzOptions, Site, Skew, Synthetic,
 };
 use crate::scenario::{ROWS_MIN, TEST_SHARE};
 
@@ -17,6 +17,28 @@ use crate::scenario::{ROWS_MIN, TEST_SHARE};
 pub enum DataChoice {
     /// Breast Cancer Wisconsin (Diagnostic), built in.
     Wdbc {
+        /// Share of each member's rows that is held out.
+        #[serde(default = "test_share")]
+        test_share: f64,
+    },
+    /// Handwritten digits of ten classes, built in.
+    Digits {
+        /// Share of each member's rows that is held out.
+        #[serde(default = "test_share")]
+        test_share: f64,
+    },
+    /// Rows made by the seed, one site for each member.
+    Generator(Synthetic),
+    /// Images in MedMNIST's layout.
+    Npz {
+        /// The file: relative to the scenario file, else to the reference data.
+        path: PathBuf,
+        /// Side of the square of pixels that is averaged to one.
+        #[serde(default = "one")]
+        pool: usize,
+        /// The label that becomes class 1.
+        #[serde(default)]
+        positive: Option<u32>,
         /// Share of each member's rows that is held out.
         #[serde(default = "test_share")]
         test_share: f64,
@@ -33,6 +55,9 @@ pub enum DataChoice {
         /// The column that says `train` or `test`.
         #[serde(default)]
         split_column: Option<String>,
+        /// The column that says which rows stay together when rows are held out.
+        #[serde(default)]
+        group: Option<String>,
         /// Leave out rows whose label is −1 or missing.
         #[serde(default)]
         drop_indeterminate: bool,
@@ -40,6 +65,10 @@ pub enum DataChoice {
         #[serde(default = "test_share")]
         test_share: f64,
     },
+}
+
+fn one() -> usize {
+    1
 }
 
 fn test_share() -> f64 {
@@ -52,12 +81,25 @@ impl DataChoice {
         matches!(self, Self::Csv { .. })
     }
 
+    /// Whether they are made by the seed, site by site.
+    pub fn is_generated(&self) -> bool {
+        matches!(self, Self::Generator(_))
+    }
+
     /// What it is, for a reader of the report.
     pub fn describe(&self) -> String {
         match self {
             Self::Wdbc { .. } => {
                 "Breast Cancer Wisconsin (569 needle biopsies, 30 features)".to_owned()
             }
+            Self::Digits { .. } => "handwritten digits (1797 images, ten classes)".to_owned(),
+            Self::Generator(made) => format!(
+                "made by the seed: {} rows a member on average, {} features, {:.0} % of class 1",
+                made.rows,
+                made.features,
+                made.prevalence * 100.0
+            ),
+            Self::Npz { path, .. } => format!("the images in {}", path.display()),
             Self::Csv { path, label, .. } => {
                 format!("the institutions' files in {}, label `{label}`", path.display())
             }
@@ -77,8 +119,28 @@ impl DataChoice {
     ) -> Result<Vec<Site>, DataError> {
         let (whole, test_share) = match self {
             Self::Wdbc { test_share } => (wdbc::load(), *test_share),
-            Self::Csv { path, label, drop, split_column, drop_indeterminate, test_share } => {
+            Self::Digits { test_share } => (digits::load(), *test_share),
+            Self::Generator(made) => {
+                let made = Synthetic { sites: members, ..*made };
+                return Ok(made.generate(seed)?.0);
+            }
+            Self::Npz { path, pool, positive, test_share } => {
+                let options = NpzOptions { pool: *pool, positive: *positive };
+                let images = load_npz_images(&locate(folder, path), &options)?;
+                let whole = Dataset::union([&images.train, &images.test]).expect("two parts");
+                (whole, *test_share)
+            }
+            Self::Csv {
+                path,
+                label,
+                drop,
+                split_column,
+                group,
+                drop_indeterminate,
+                test_share,
+            } => {
                 let options = CsvOptions {
+                    group: group.clone(),
                     drop: drop.clone(),
                     split_column: split_column.clone(),
                     drop_indeterminate: *drop_indeterminate,
@@ -137,6 +199,40 @@ pub fn variants() -> Vec<Variant> {
             fields: vec![held_out()],
         },
         Variant {
+            name: "digits",
+            doc: "Handwritten digits of ten classes, built in.".to_owned(),
+            fields: vec![held_out()],
+        },
+        Variant {
+            name: "generator",
+            doc: "Rows made by the seed, one site for each member; takes no `split`.".to_owned(),
+            fields: generator(),
+        },
+        Variant {
+            name: "npz",
+            doc: "Images in MedMNIST's layout, all parts together.".to_owned(),
+            fields: vec![
+                Field::required(
+                    "path",
+                    Shape::Text,
+                    "The file: relative to the scenario file, else to the reference data.",
+                ),
+                Field::default(
+                    "pool",
+                    Shape::count(1, 64),
+                    1,
+                    "Side of the square of pixels that is averaged to one.",
+                ),
+                Field::optional(
+                    "positive",
+                    Shape::count(0, 1_000),
+                    "labels stay as they are",
+                    "The label that becomes class 1, all others class 0.",
+                ),
+                held_out(),
+            ],
+        },
+        Variant {
             name: "csv",
             doc: "A folder with one CSV file for each institution.".to_owned(),
             fields: vec![
@@ -158,6 +254,12 @@ pub fn variants() -> Vec<Variant> {
                     "rows are held out by `test_share`",
                     "The column that says `train` or `test`.",
                 ),
+                Field::optional(
+                    "group",
+                    column(),
+                    "rows are held out one by one",
+                    "The column, such as a patient number, whose rows stay together.",
+                ),
                 Field::default(
                     "drop_indeterminate",
                     Shape::Flag,
@@ -167,6 +269,37 @@ pub fn variants() -> Vec<Variant> {
                 held_out(),
             ],
         },
+    ]
+}
+
+fn generator() -> Vec<Field> {
+    let Synthetic {
+        rows,
+        features,
+        prevalence,
+        signal,
+        nonlinear,
+        size_exponent,
+        feature_shift,
+        prevalence_shift,
+        concept_shift,
+        test_share,
+        ..
+    } = Synthetic::default();
+    let number = |name, min, max, value: f64, doc| {
+        Field::default(name, Shape::Number { min, max }, value, doc)
+    };
+    vec![
+        Field::default("rows", Shape::count(8, 100_000), rows, "Mean number of rows of a site."),
+        Field::default("features", Shape::count(2, 1_000), features, "Features."),
+        number("prevalence", 0.01, 0.99, prevalence, "Share of class 1 over all sites."),
+        number("signal", 0.0, 100.0, signal, "Deviation of the score: 1 is hard, 4 easy."),
+        Field::default("nonlinear", Shape::Flag, nonlinear, "Whether the score has products."),
+        number("size_exponent", 0.0, 4.0, size_exponent, "Sizes follow (k + 1)^-exponent."),
+        number("feature_shift", 0.0, 10.0, feature_shift, "How far sites' features lie apart."),
+        number("prevalence_shift", 0.0, 10.0, prevalence_shift, "How prevalence differs."),
+        number("concept_shift", 0.0, 10.0, concept_shift, "How what classes mean differs."),
+        number("test_share", 0.01, 0.99, test_share, "Share of each member's rows held out."),
     ]
 }
 

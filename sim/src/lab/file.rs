@@ -236,6 +236,10 @@ impl Source {
             let found = format!("{} members", scenario.members);
             return Err(self.fault("members", found, "2 or more, for data without own sites"));
         }
+        if scenario.data.is_generated() && scenario.split.is_some() {
+            let found = "a split of generated data";
+            return Err(self.fault("split", found, "no `split`: see the generator's fields"));
+        }
         if !divided && scenario.members != 0 {
             let found = format!("{} members of data with sites of their own", scenario.members);
             return Err(self.fault("members", found, "no `members`, or a `split`"));
@@ -275,6 +279,35 @@ impl Source {
         let json = serde_json::to_vec(&decisive).expect("a scenario has text keys only");
         Digest::of(&json)
     }
+}
+
+impl ScenarioFile {
+    /// The scenario as a file, without what it leaves to its defaults.
+    pub fn to_toml(&self) -> String {
+        let mut value = serde_json::to_value(self).expect("a scenario has text keys only");
+        prune(&mut value);
+        toml::to_string(&value).expect("what is left is tables of plain values")
+    }
+}
+
+/// Takes out what is absent: nulls, empty lists and tables, and zeros that stand for absence.
+fn prune(value: &mut Value) {
+    let Value::Object(fields) = value else {
+        if let Value::Array(items) = value {
+            items.iter_mut().for_each(prune);
+        }
+        return;
+    };
+    fields.values_mut().for_each(prune);
+    fields.retain(|name, value| match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Number(number) if number.as_u64() == Some(0) => {
+            !["members", "count", "measure_every"].contains(&name.as_str())
+        }
+        _ => true,
+    });
 }
 
 /// Which attack it is that cannot be read, and why: their knobs know more than their shapes say.

@@ -11,9 +11,11 @@ mod svg;
 mod tests;
 mod words;
 
+use super::acceptance::Check;
 use super::redteam::Hunt;
+use super::results::MeasureName;
 use super::store::Outcome;
-use super::sweep::Grid;
+use super::sweep::{Cell, Grid};
 use svg::escape;
 
 /// What a report can be about; at least one part.
@@ -70,11 +72,42 @@ pub fn html(parts: Parts<'_>) -> String {
     )
 }
 
+/// The outcome in sentences, as the report tells it.
+pub fn story(outcome: &Outcome) -> Vec<String> {
+    words::story(outcome)
+}
+
+/// What was measured against a threshold, and what it allows.
+pub fn check_words(check: &Check) -> (String, String) {
+    (words::measured(check), words::limit(check))
+}
+
+/// One cell of a sweep for a terminal: contract, attack, attackers, losses of accuracy and recall,
+/// attackers caught, honest members wronged.
+pub fn cell_words(cell: &Cell) -> Vec<String> {
+    let mut row = vec![cell.contract.clone(), cell.attack.clone(), cell.hostile.to_string()];
+    match &cell.summary {
+        Some(summary) => {
+            let lost = |measure| {
+                let loss = summary.measure(measure).loss;
+                loss.map_or_else(|| "-".to_owned(), |loss| words::percent(loss.mean))
+            };
+            row.push(lost(MeasureName::Accuracy));
+            row.push(lost(MeasureName::Recall));
+            row.push(format!("{}/{}", summary.caught, summary.hostile));
+            let wronged = summary.honest_quarantined + summary.honest_quarantined_absent;
+            row.push(wronged.to_string());
+        }
+        None => row.extend(["refused", "", "", ""].map(str::to_owned)),
+    }
+    row
+}
+
 fn sweep_section(grid: &Grid) -> String {
     let mut text = String::from("<h2>Contracts against attacks</h2>\n");
     text += &format!(
-        "<p>Accuracy lost against the same members without the attackers, in points, mean over {} \
-         seeds. White is no loss; the darkest red is 20 points or more. <em>Refused</em> means that \
+        "<p>Each cell is the mean over {} seeds. Losses are against the same members without the \
+         attackers: white is none, the darkest red 20 points or more. Caught: the darker the more. <em>Refused</em> means that \
          the rule's own precondition rules out so many attackers among so few members, and the \
          contract would not accept such a task.</p>\n",
         grid.seeds.len()
@@ -100,12 +133,12 @@ fn sweep_section(grid: &Grid) -> String {
         );
         match (&cell.summary, &cell.refused) {
             (Some(summary), _) => {
-                use super::results::MeasureName::{Accuracy, Recall};
+                let (accuracy, recall) = (MeasureName::Accuracy, MeasureName::Recall);
                 text += &format!(
                     "<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{} of \
                      {}</td><td class=\"n\">{}</td></tr>\n",
-                    words::interval(summary.measure(Accuracy).loss),
-                    words::interval(summary.measure(Recall).loss),
+                    words::interval(summary.measure(accuracy).loss),
+                    words::interval(summary.measure(recall).loss),
                     summary.caught,
                     summary.hostile,
                     summary.honest_quarantined + summary.honest_quarantined_absent,

@@ -24,6 +24,20 @@ pub struct Mean {
     pub count: usize,
 }
 
+/// From this number of values on an interval is told rather than the range.
+pub const INTERVAL_MIN: usize = 4;
+
+impl Mean {
+    /// The ends of the 95 % interval; with fewer than [`INTERVAL_MIN`] values, where it says little,
+    /// the least and the greatest value.
+    pub fn band(&self) -> (f64, f64) {
+        match self.half_width {
+            Some(width) if self.count >= INTERVAL_MIN => (self.mean - width, self.mean + width),
+            _ => (self.min, self.max),
+        }
+    }
+}
+
 /// The mean of `values`; `None` of none.
 pub fn mean(values: &[f64]) -> Option<Mean> {
     let count = values.len();
@@ -67,6 +81,9 @@ mod tests {
             (of.mean - 2.0).abs() < 1e-12 && (of.half_width.expect("three") - 2.484).abs() < 1e-3
         );
         assert_eq!((of.min, of.max, of.count), (1.0, 3.0, 3));
+        assert_eq!(of.band(), (1.0, 3.0));
+        let (low, high) = mean(&[1.0, 2.0, 2.0, 3.0]).expect("four values").band();
+        assert!((low - 0.701).abs() < 1e-3 && (high - 3.299).abs() < 1e-3, "{low} {high}");
         assert_eq!(mean(&[5.0]).expect("one").half_width, None);
         assert_eq!(mean(&[]), None);
         assert_eq!(mean_of([None, Some(4.0)]).expect("one").count, 1);

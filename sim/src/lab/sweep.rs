@@ -190,7 +190,10 @@ fn in_words(value: &Value) -> String {
 /// A split in words.
 pub fn describe_split(split: &Skew) -> String {
     match serde_json::to_value(split) {
-        Ok(value @ Value::Object(_)) => in_words(&value).replace("name ", ""),
+        Ok(Value::Object(mut fields)) => {
+            let name = fields.remove("name").map_or_else(String::new, |name| in_words(&name));
+            format!("{name} {}", in_words(&Value::Object(fields))).trim().to_owned()
+        }
         _ => "a split".to_owned(),
     }
 }

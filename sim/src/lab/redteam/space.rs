@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_corner_of_every_attack_is_an_attack() {
-        let scenario = library::get("sign-flip").expect("it is there").scenario;
+        let scenario = library::get("attack-sign-flip").expect("it is there").scenario;
         let all = arms(&[], 40);
         assert!(all.len() >= 10);
         for arm in &all {

@@ -1,5 +1,6 @@
 //! Heat maps of a sweep: contracts by attacks.
 
+use super::members::shade;
 use super::svg::{Anchor, Svg};
 use crate::lab::results::MeasureName;
 use crate::lab::sweep::{Cell, Grid};
@@ -8,8 +9,19 @@ const LEFT: f64 = 230.0;
 const CELL_WIDTH: f64 = 74.0;
 const CELL_HEIGHT: f64 = 30.0;
 const TOP: f64 = 150.0;
+/// The loss from which on cells are at their darkest.
+const LOSS_DARKEST: f64 = 0.20;
 
-/// One map for each number of attackers and each split.
+/// What a map shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Accuracy lost, in points.
+    Loss,
+    /// Attackers put in quarantine, in percent.
+    Caught,
+}
+
+/// Two maps for each number of attackers and each split: what was lost, and who was caught.
 pub(super) fn maps(grid: &Grid) -> Vec<(String, String)> {
     let mut planes: Vec<(usize, String)> = Vec::new();
     for cell in &grid.cells {
@@ -18,17 +30,18 @@ pub(super) fn maps(grid: &Grid) -> Vec<(String, String)> {
             planes.push(plane);
         }
     }
-    planes
-        .into_iter()
-        .map(|(hostile, split)| {
-            let cells: Vec<&Cell> = grid
-                .cells
-                .iter()
-                .filter(|cell| cell.hostile == hostile && cell.split == split)
-                .collect();
-            (format!("{hostile} attackers, data split {split}"), map(&cells))
-        })
-        .collect()
+    let mut maps = Vec::new();
+    for (hostile, split) in planes {
+        let of_plane = |cell: &&Cell| cell.hostile == hostile && cell.split == split;
+        let cells: Vec<&Cell> = grid.cells.iter().filter(of_plane).collect();
+        let place = format!("{hostile} attackers, data split {split}");
+        maps.push((format!("Accuracy lost, in points: {place}"), map(&cells, Shown::Loss)));
+        if hostile > 0 {
+            let title = format!("Attackers put in quarantine, in percent: {place}");
+            maps.push((title, map(&cells, Shown::Caught)));
+        }
+    }
+    maps
 }
 
 fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
@@ -41,7 +54,7 @@ fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     seen
 }
 
-fn map(cells: &[&Cell]) -> String {
+fn map(cells: &[&Cell], shown: Shown) -> String {
     let rows = distinct(cells.iter().map(|cell| cell.contract.as_str()));
     let columns = distinct(cells.iter().map(|cell| cell.attack.as_str()));
     let width = LEFT + CELL_WIDTH * columns.len() as f64 + 90.0;
@@ -57,29 +70,42 @@ fn map(cells: &[&Cell]) -> String {
         for (k, attack) in columns.iter().enumerate() {
             let found = cells.iter().find(|c| c.contract == *contract && c.attack == *attack);
             let corner = (LEFT + CELL_WIDTH * k as f64, y);
-            one(&mut svg, corner, found.copied());
+            one(&mut svg, corner, found.copied(), shown);
         }
     }
-    svg.finish("Accuracy lost in points, contracts in rows, attacks in columns")
+    svg.finish(match shown {
+        Shown::Loss => "Accuracy lost in points, contracts in rows, attacks in columns",
+        Shown::Caught => "Attackers caught in percent, contracts in rows, attacks in columns",
+    })
 }
 
-fn one(svg: &mut Svg, corner: (f64, f64), cell: Option<&Cell>) {
+fn one(svg: &mut Svg, corner: (f64, f64), cell: Option<&Cell>, shown: Shown) {
     let size = (CELL_WIDTH - 2.0, CELL_HEIGHT - 2.0);
     let summary = cell.and_then(|cell| cell.summary.as_ref());
-    let loss = summary.and_then(|summary| summary.measure(MeasureName::Accuracy).loss);
+    let value = summary.and_then(|summary| match shown {
+        Shown::Loss => summary.measure(MeasureName::Accuracy).loss.map(|loss| loss.mean),
+        Shown::Caught => Some(summary.caught as f64 / summary.hostile.max(1) as f64),
+    });
     let middle = (corner.0 + size.0 / 2.0, corner.1 + 18.5);
-    let Some(loss) = loss else {
+    let Some(value) = value else {
         svg.rect(corner, size, "cell", "fill=\"#eee\"");
         svg.text(middle, Anchor::Middle, "note", "refused");
         return;
     };
-    let share = (loss.mean / 0.20).clamp(0.0, 1.0);
-    svg.rect(corner, size, "cell", &format!("fill=\"{}\"", warm(share)));
+    let (share, fill, text) = match shown {
+        Shown::Loss => {
+            let share = (value / LOSS_DARKEST).clamp(0.0, 1.0);
+            let text = format!("{:.1}", value * 100.0);
+            (share, warm(share), if text == "-0.0" { "0.0".to_owned() } else { text })
+        }
+        Shown::Caught => (value, shade(value), format!("{:.0}", value * 100.0)),
+    };
+    svg.rect(corner, size, "cell", &format!("fill=\"{fill}\""));
     let class = if share > 0.55 { "value light" } else { "value" };
-    svg.text(middle, Anchor::Middle, class, &format!("{:.1}", loss.mean * 100.0));
+    svg.text(middle, Anchor::Middle, class, &text);
 }
 
-/// White at no loss to a dark red at 20 points.
+/// White at no loss to a dark red at [`LOSS_DARKEST`].
 fn warm(share: f64) -> String {
     let mix = |from: f64, to: f64| (from + (to - from) * share).round() as u8;
     format!("#{:02x}{:02x}{:02x}", mix(255.0, 150.0), mix(255.0, 30.0), mix(255.0, 10.0))

@@ -59,7 +59,7 @@ pub(super) fn section(hunt: &Hunt) -> String {
 
 /// A dot for each trial and the worst so far.
 fn picture(hunt: &Hunt, goal: &str) -> String {
-    let (width, height, left, right, top, bottom) = (1_100.0, 300.0, 62.0, 20.0, 34.0, 46.0);
+    let (width, height, left, right, top, bottom) = (860.0, 280.0, 62.0, 20.0, 34.0, 46.0);
     let mut svg = Svg::new(width, height);
     let count = hunt.trials.len().max(2) as f64;
     let harms = || hunt.trials.iter().map(|trial| trial.harm);

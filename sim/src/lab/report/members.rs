@@ -3,9 +3,9 @@
 use super::svg::{ticks, Anchor, Svg};
 use crate::lab::results::{MemberTrack, SeedResult};
 
-const WIDTH: f64 = 1_100.0;
-const LEFT: f64 = 190.0;
-const RIGHT: f64 = 120.0;
+const WIDTH: f64 = 860.0;
+const LEFT: f64 = 178.0;
+const RIGHT: f64 = 76.0;
 const ROW: f64 = 20.0;
 const TOP: f64 = 26.0;
 /// Most columns; more rounds are shown by every k-th.
@@ -130,4 +130,47 @@ pub(super) fn delays(seeds: &[SeedResult]) -> String {
         }
     }
     svg.finish("Rounds from the start of the attack to each attacker's quarantine, by seed")
+}
+
+/// The members on a circle, attackers as triangles; a line joins two that the contract found moving
+/// together, the thicker the more rounds.
+pub(super) fn coordination(seed: &SeedResult) -> String {
+    if seed.coordination.is_empty() {
+        return String::new();
+    }
+    let mut members: Vec<&MemberTrack> = seed.attacked.members.iter().collect();
+    members.sort_by_key(|member| (!member.hostile, member.member.clone()));
+    let (width, height, radius) = (540.0, 400.0, 140.0);
+    let centre = (width / 2.0, height / 2.0 + 12.0);
+    let turn = std::f64::consts::TAU / members.len() as f64;
+    let place = |k: usize, radius: f64| {
+        let angle = turn * k as f64 - std::f64::consts::FRAC_PI_2;
+        (centre.0 + radius * angle.cos(), centre.1 + radius * angle.sin())
+    };
+    let mut svg = Svg::new(width, height);
+    svg.text((10.0, 18.0), Anchor::Start, "title", "Found moving together");
+    let position = |name: &str| members.iter().position(|member| member.member == name);
+    for edge in &seed.coordination {
+        let ends = position(&edge.from).zip(position(&edge.to));
+        let Some((from, to)) = ends else { continue };
+        svg.edge(place(from, radius), place(to, radius), 1.0 + 5.0 * edge.strength.clamp(0.0, 1.0));
+    }
+    for (k, member) in members.iter().enumerate() {
+        let (x, y) = place(k, radius);
+        if member.hostile {
+            let points = [(x, y - 8.0), (x + 7.5, y + 6.0), (x - 7.5, y + 6.0)];
+            svg.polygon(&points, "node hostile");
+        } else {
+            svg.circle((x, y), 6.0, "node honest");
+        }
+        let (x, y) = place(k, radius + 16.0);
+        let anchor = match x - centre.0 {
+            right if right > 8.0 => Anchor::Start,
+            left if left < -8.0 => Anchor::End,
+            _ => Anchor::Middle,
+        };
+        let class = if member.hostile { "name hostile" } else { "name" };
+        svg.text((x, y + 4.0), anchor, class, &shortened(&member.member));
+    }
+    svg.finish("Members on a circle, attackers as triangles, joined where they moved together")
 }

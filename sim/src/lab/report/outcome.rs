@@ -3,12 +3,13 @@
 use super::chart::{Chart, Series};
 use super::svg::escape;
 use super::{members, words};
-use crate::lab::contract::rule_name;
+use crate::data::Skew;
+use crate::lab::contract::ContractChoice;
 use crate::lab::file::ModelChoice;
 use crate::lab::results::{Bracket, MeasureName, RunResult, SeedResult};
 use crate::lab::stats::{mean, Mean};
 use crate::lab::store::Outcome;
-use crate::lab::sweep::{describe_knobs, describe_split};
+use crate::lab::sweep::describe_knobs;
 
 /// Verdict, what was tried, what it did to the model, who was found.
 pub(super) fn section(outcome: &Outcome) -> String {
@@ -76,7 +77,7 @@ fn tried(outcome: &Outcome) -> String {
     rows.push(("Data", scenario.data.describe()));
     let members = outcome.seeds.first().map_or(0, |seed| seed.attacked.members.len());
     let split = match &scenario.split {
-        Some(split) => format!("{members} members; the data are divided {}", describe_split(split)),
+        Some(split) => format!("{members} members; the data are divided {}", divided(*split)),
         None if scenario.data.has_sites() => format!("{members} members, each with its own data"),
         None => format!("{members} members; the data are divided at random into equal parts"),
     };
@@ -104,11 +105,7 @@ fn tried(outcome: &Outcome) -> String {
     if scenario.attackers.is_empty() {
         rows.push(("Attackers", "none".to_owned()));
     }
-    let rule = scenario.contract.rule.as_ref().map_or_else(
-        || "the default rule (centered clipping)".to_owned(),
-        |rule| format!("the rule {}", rule_name(rule)),
-    );
-    rows.push(("Contract", format!("{}; {rule}", scenario.contract.describe())));
+    rows.push(("Contract", contract(&scenario.contract)));
     let model = match scenario.model {
         ModelChoice::Logistic => "logistic regression".to_owned(),
         ModelChoice::Mlp { hidden } => format!("a network with {hidden} hidden units"),
@@ -122,6 +119,33 @@ fn tried(outcome: &Outcome) -> String {
         text += &format!("<dt>{name}</dt><dd>{}</dd>\n", escape(&value));
     }
     text + "</dl>\n"
+}
+
+fn contract(contract: &ContractChoice) -> String {
+    if *contract == ContractChoice::default() {
+        return "the default: centered clipping around the last aggregate, admission by norm, trust \
+                with quarantine"
+            .to_owned();
+    }
+    let mut text = contract.describe();
+    if let Some(f) = contract.byzantine {
+        text += &format!("; f = {f}");
+    }
+    text
+}
+
+fn divided(split: Skew) -> String {
+    match split {
+        Skew::Iid => "at random into equal parts".to_owned(),
+        Skew::Size { exponent } => {
+            format!("at random into parts of unequal size (power law, exponent {exponent})")
+        }
+        Skew::Label { alpha } => {
+            format!(
+                "so that case mixes differ (Dirichlet proportions of each class, alpha {alpha})"
+            )
+        }
+    }
 }
 
 fn when(schedule: &crate::attack::Schedule) -> String {
@@ -192,8 +216,9 @@ fn model(outcome: &Outcome, attacked: bool) -> String {
         let chart = Chart { title: title.to_owned(), y_label, percent: true, series, mark };
         text += &format!("<figure>{}</figure>\n", chart.draw());
     }
-    text += "</div>\n<p class=\"kind\">Lines are means over the repetitions, bands their 95 % \
-             intervals (Student's t). Measured on the honest members' held-out cases.</p>\n";
+    text += "</div>\n<p class=\"note\">Lines are means over the repetitions, bands their 95 % \
+             intervals (Student's t; with fewer than four repetitions, their range). Measured on the \
+             honest members' held-out cases.</p>\n";
     text + &ends(outcome, attacked)
 }
 
@@ -221,6 +246,8 @@ fn curve(
         runs.iter().flat_map(|run| run.rounds.iter().map(|round| round.round)).collect();
     rounds.sort_unstable();
     rounds.dedup();
+    // The untrained model of round 0 would only stretch the axis.
+    rounds.retain(|round| *round > 0);
     // A run that froze keeps its last model.
     let value = |run: &&RunResult, round: u64| {
         let past = run.rounds.iter().take_while(|result| result.round <= round).last()?;
@@ -236,8 +263,8 @@ fn curve(
 }
 
 fn with_interval(round: u64, mean: Mean) -> (f64, f64, f64, f64) {
-    let width = mean.half_width.unwrap_or(0.0);
-    (round as f64, mean.mean, (mean.mean - width).max(0.0), (mean.mean + width).min(1.0))
+    let (low, high) = mean.band();
+    (round as f64, mean.mean, low.max(0.0), high.min(1.0))
 }
 
 /// The end of training in numbers.
@@ -279,7 +306,8 @@ fn ends(outcome: &Outcome, attacked: bool) -> String {
         }
         text += "</tr>\n";
     }
-    text + "</table>\n<p class=\"kind\">Mean over repetitions ± half the 95 % interval, in points.</p>\n"
+    text + "</table>\n<p class=\"note\">Mean over repetitions ± half the 95 % interval, in points; with fewer than four, in \
+             parentheses, their range.</p>\n"
 }
 
 fn found(outcome: &Outcome, attacked: bool) -> String {
@@ -293,6 +321,10 @@ fn found(outcome: &Outcome, attacked: bool) -> String {
         }
         text += "</div>\n";
     }
+    let joined: String = outcome.seeds.iter().take(4).map(joined).collect();
+    if !joined.is_empty() {
+        text += &format!("<div class=\"charts\">\n{joined}</div>\n");
+    }
     if let Some(seed) = outcome.seeds.first() {
         text += &format!(
             "<figure class=\"wide\"><h3>Trust of each member by round, seed {}</h3>{}<figcaption>The \
@@ -303,6 +335,18 @@ fn found(outcome: &Outcome, attacked: bool) -> String {
         );
     }
     text + &reasons(outcome)
+}
+
+fn joined(seed: &SeedResult) -> String {
+    let graph = members::coordination(seed);
+    if graph.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<figure>{graph}<figcaption>Seed {}: triangles are attackers; a line joins members that the \
+         contract found moving together, the thicker the more rounds.</figcaption></figure>\n",
+        seed.seed
+    )
 }
 
 /// Mean trust of attackers and of honest members.

@@ -116,6 +116,18 @@ impl Svg {
         );
     }
 
+    /// A line of `width`, for graphs.
+    pub(super) fn edge(&mut self, from: (f64, f64), to: (f64, f64), width: f64) {
+        self.body += &format!(
+            "<line class=\"edge\" stroke-width=\"{}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>\n",
+            at(width),
+            at(from.0),
+            at(from.1),
+            at(to.0),
+            at(to.1),
+        );
+    }
+
     /// The picture, with what it shows for those who do not see it.
     pub(super) fn finish(self, description: &str) -> String {
         format!(

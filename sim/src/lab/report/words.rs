@@ -2,7 +2,7 @@
 
 use crate::lab::acceptance::{Check, Summary};
 use crate::lab::results::{MeasureName, SeedResult};
-use crate::lab::stats::Mean;
+use crate::lab::stats::{Mean, INTERVAL_MIN};
 use crate::lab::store::Outcome;
 
 /// A share as percent with one decimal: `97.4 %`.
@@ -18,13 +18,18 @@ pub(super) fn points(share: f64) -> String {
     format!("{value} point{}", if value == "1.0" { "" } else { "s" })
 }
 
-/// A mean with its interval: `97.4 % ± 0.5`.
+/// A mean with its interval, `97.4 % ± 0.5`; of few values with their range, `97.4 % (96.1 to 98.0)`.
 pub(super) fn interval(mean: Option<Mean>) -> String {
-    match mean {
-        None => "–".to_owned(),
-        Some(Mean { mean, half_width: None, .. }) => percent(mean),
-        Some(Mean { mean, half_width: Some(width), .. }) => {
-            format!("{} ± {:.1}", percent(mean), width * 100.0)
+    let Some(of) = mean else { return "–".to_owned() };
+    match of.half_width {
+        None => percent(of.mean),
+        Some(width) if of.count >= INTERVAL_MIN => {
+            format!("{} ± {:.1}", percent(of.mean), width * 100.0)
+        }
+        Some(_) if of.max - of.min < 5e-4 => percent(of.mean),
+        Some(_) => {
+            let end = |value: f64| percent(value).replace(" %", "");
+            format!("{} ({} to {})", percent(of.mean), end(of.min), end(of.max))
         }
     }
 }
@@ -128,12 +133,15 @@ fn harm(summary: &Summary, hostile: usize, members: usize) -> String {
 fn recall(summary: &Summary) -> Option<String> {
     let recall = summary.measure(MeasureName::Recall);
     let (attacked, absent) = (recall.attacked?.mean, recall.absent?.mean);
-    let mut sentence = format!(
-        "Of 100 sick patients it finds {:.0}; without the attackers it would find {:.0}.",
-        attacked * 100.0,
-        absent * 100.0
-    );
-    if let Some(fall) = summary.underestimation.filter(|fall| fall.mean > 5e-3) {
+    let (with, without) = (format!("{:.0}", attacked * 100.0), format!("{:.0}", absent * 100.0));
+    let mut sentence = if with == without {
+        format!("Of 100 sick patients it finds {with}, as many as without the attackers.")
+    } else {
+        format!(
+            "Of 100 sick patients it finds {with}; without the attackers it would find {without}."
+        )
+    };
+    if let Some(fall) = summary.underestimation.filter(|fall| fall.mean > 1e-2) {
         sentence += &format!(" It gives them {} too little risk.", percent(fall.mean));
     }
     Some(sentence)
@@ -149,7 +157,7 @@ fn plain(summary: &Summary) -> Option<String> {
             points(loss)
         )
     };
-    if let Some(fall) = summary.plain_underestimation.filter(|fall| fall.mean > 5e-3) {
+    if let Some(fall) = summary.plain_underestimation.filter(|fall| fall.mean > 1e-2) {
         sentence += &format!(" and underestimated the risk of the sick by {}", percent(fall.mean));
     }
     Some(sentence + ".")
@@ -222,6 +230,8 @@ mod tests {
         assert_eq!(points(-0.112), "11.2 points");
         assert_eq!(interval(mean(&[0.5])), "50.0 %");
         assert_eq!(interval(None), "–");
-        assert!(interval(mean(&[0.5, 0.5])).ends_with("± 0.0"));
+        assert_eq!(interval(mean(&[0.5, 0.5])), "50.0 %");
+        assert_eq!(interval(mean(&[0.5, 0.6])), "55.0 % (50.0 to 60.0)");
+        assert_eq!(interval(mean(&[0.5, 0.5, 0.5, 0.5])), "50.0 % ± 0.0");
     }
 }
