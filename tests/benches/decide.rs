@@ -8,7 +8,7 @@
 #![allow(clippy::disallowed_types, clippy::float_arithmetic, reason = "a bench measures time")]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
 use fedledger_consensus::application::Application;

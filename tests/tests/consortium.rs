@@ -5,8 +5,10 @@ mod support;
 
 use std::time::Duration;
 
-use fedledger_ledger::ids::{Height, MemberId, RoundNumber};
-use support::{Consortium, PATIENCE};
+use fedledger_ledger::decision::Reason;
+use fedledger_ledger::entry::{Receipt, Rejection};
+use fedledger_ledger::ids::{Digest, Height, RoundNumber};
+use support::{Consortium, Forged};
 
 #[test]
 fn four_nodes_decide_rounds_and_agree() {
@@ -190,20 +192,79 @@ fn bad_submissions_are_refused_by_name_and_the_round_still_ends() {
         "already_committed",
         "already committed",
     );
-    // The rest comes from a member whose node does not stop it: signed with its key, by hand.
-    let hostile = MemberId::new("hospital-4").unwrap();
-    consortium.equivocate(3, round);
-    for member in 1..3 {
+    for member in 1..4 {
         consortium.submit(member, round);
     }
-    let view = consortium.wait_for_end(0, round);
-    let verdict = view.updates.iter().find(|update| update.member == hostile).unwrap();
-    let verdict = verdict.verdict.as_ref().unwrap();
-    assert_eq!(format!("{:?}", verdict.reason), "Equivocation");
-    consortium.assert_entry_kind("equivocation_proved");
+    consortium.wait_for_end(0, round);
     consortium.play_round(RoundNumber(2), &[]);
     consortium.wait_same_tip();
-    assert!(consortium.height(0) > Height(0));
-    let _ = PATIENCE;
     consortium.stop_and_audit();
+}
+
+#[test]
+fn what_a_hostile_member_signs_by_hand_is_refused_by_name_and_rounds_go_on() {
+    let consortium = Consortium::start(4, 4);
+    let hostile = 3;
+    let others_submit = |consortium: &Consortium, round| {
+        for member in 0..hostile {
+            consortium.submit(member, round);
+        }
+    };
+    // A commitment on another model, and to another length than the task's, are refused when made.
+    // The true one is taken; its blob exists nowhere, so it never counts as revealed.
+    let round = RoundNumber(1);
+    let missing = consortium.forge(&consortium.canonical(50, round));
+    let wrong_base = Forged { base_model: Digest::of(b"my own model"), ..missing.clone() };
+    let receipt = consortium.commit_by_hand(hostile, round, &wrong_base);
+    assert!(matches!(refusal(&receipt), Rejection::WrongBaseModel { .. }), "{receipt:?}");
+    let oversized = Forged { byte_length: u64::MAX, ..missing.clone() };
+    let receipt = consortium.commit_by_hand(hostile, round, &oversized);
+    assert!(matches!(refusal(&receipt), Rejection::WrongLength { .. }), "{receipt:?}");
+    assert_eq!(consortium.commit_by_hand(hostile, round, &missing), Receipt::Accepted);
+    others_submit(&consortium, round);
+    consortium.reveal_by_hand(hostile, round, &missing);
+    let view = consortium.wait_for_end(0, round);
+    assert_eq!(consortium.reason(hostile, &view), Reason::NotRevealed);
+
+    // A blob that is longer than was committed to is fetched by nobody.
+    let round = RoundNumber(2);
+    let mut bytes = consortium.canonical(51, round);
+    bytes.resize(5 << 20, 0);
+    let longer = consortium.forge(&bytes);
+    assert_eq!(consortium.commit_by_hand(hostile, round, &longer), Receipt::Accepted);
+    consortium.plant_blob(hostile, &bytes);
+    others_submit(&consortium, round);
+    consortium.reveal_by_hand(hostile, round, &longer);
+    let view = consortium.wait_for_end(0, round);
+    assert_eq!(consortium.reason(hostile, &view), Reason::NotRevealed);
+
+    // The same update as another member's: one of the two counts, whichever committed first.
+    let round = RoundNumber(3);
+    others_submit(&consortium, round);
+    let copy = consortium.forge(&consortium.canonical(0, round));
+    assert_eq!(consortium.commit_by_hand(hostile, round, &copy), Receipt::Accepted);
+    consortium.reveal_by_hand(hostile, round, &copy);
+    let view = consortium.wait_for_end(0, round);
+    assert_eq!(consortium.reason(hostile, &view), Reason::Duplicate);
+    assert_ne!(consortium.reason(0, &view), Reason::Duplicate);
+
+    // Two commitments for one round: the proof is recorded.
+    let round = RoundNumber(4);
+    for seed in [40, 41] {
+        let forged = consortium.forge(&consortium.canonical(seed, round));
+        consortium.commit_by_hand(hostile, round, &forged);
+    }
+    others_submit(&consortium, round);
+    let view = consortium.wait_for_end(0, round);
+    assert_eq!(consortium.reason(hostile, &view), Reason::Equivocation);
+    consortium.assert_entry_kind("equivocation_proved");
+    consortium.wait_same_tip();
+    consortium.stop_and_audit();
+}
+
+fn refusal(receipt: &Receipt) -> &Rejection {
+    match receipt {
+        Receipt::Refused { rejection } => rejection,
+        Receipt::Accepted => panic!("it was accepted"),
+    }
 }

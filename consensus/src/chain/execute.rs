@@ -6,6 +6,7 @@ use fedledger_contract::block::{apply_block, BlockEffects, BlockError, BlockInpu
 use fedledger_contract::decide::pending;
 use fedledger_contract::state::StateView;
 use fedledger_ledger::block::{Block, BlockBody};
+use fedledger_ledger::decision::{Decision, OutcomeResult};
 use fedledger_ledger::entry::Entry;
 use fedledger_ledger::ids::{Digest, Height, TimeMs};
 use thiserror::Error;
@@ -96,6 +97,7 @@ impl Chain {
         shared.computed.retain(|key, _| still.contains(key));
         let tip = Tip { height, validators: shared.validators.clone() };
         drop(shared);
+        tell(&block, entries.len());
         self.heights.send_replace(height);
         self.work.notify_waiters();
         Ok(tip)
@@ -116,5 +118,23 @@ impl Chain {
             }
         }
         Ok(())
+    }
+}
+
+/// Says in the log what a block brought.
+fn tell(block: &Block, entries: usize) {
+    let (height, transactions) = (block.header.height, block.body.transactions.len());
+    tracing::info!(%height, transactions, entries, "block decided");
+    for decision in &block.body.decisions {
+        if let Decision::Outcome { task, round, result, .. } = decision {
+            match result {
+                OutcomeResult::Aggregated { chosen, .. } => {
+                    tracing::info!(%task, %round, model = %chosen.model, "round decided");
+                }
+                OutcomeResult::Failed { failure } => {
+                    tracing::warn!(%task, %round, ?failure, "round ended without a model");
+                }
+            }
+        }
     }
 }

@@ -29,9 +29,18 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// The consensus engine and the network library tell every step of theirs at `info`: lines by the
+/// thousand that an operator cannot act on. They are held to warnings until `debug` is asked for.
+fn filter_of(level: &str) -> String {
+    match level {
+        "info" | "warn" => format!("{level},arc_malachitebft=warn,libp2p=warn"),
+        other => other.to_owned(),
+    }
+}
+
 /// Log lines go to standard error, so that standard output stays free for answers.
 fn start_log(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.log.level)
+    let filter = EnvFilter::try_new(filter_of(&config.log.level))
         .map_err(|error| Failure::usage(format!("setting `log.level`: {error}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match config.log.format {

@@ -1,16 +1,16 @@
 //! A consortium of processes, and the hands to break it with.
 
+mod by_hand;
+
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ed25519_dalek::SigningKey;
 use fedledger_contract::canonical::{FloatBits, NamedTensor, Schema};
-use fedledger_ledger::commitment::{Salt, UpdateOpening};
-use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, Nonce, RoundNumber, TaskId};
+use fedledger_ledger::decision::Reason;
+use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, RoundNumber, TaskId};
 use fedledger_ledger::task::{TaskSpec, TensorSpec};
-use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
 use fedledger_node::api::types::{
     EntriesPage, MemberView, NodeStatus, RoundView, SubmittedUpdate, TaskView,
 };
@@ -21,8 +21,10 @@ use fedledger_node::devnet::{Devnet, Plan, PlannedTask, Running};
 use fedledger_node::files::to_safetensors;
 use fedledger_node::keys::NodeKeys;
 
+pub use by_hand::Forged;
+
 /// How long anything may take before a test fails. Not a measure of speed.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_AGAIN: Duration = Duration::from_millis(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fedledger-under-test");
 const LIAR: &str = env!("CARGO_BIN_EXE_fedledger-liar");
@@ -248,59 +250,6 @@ impl Consortium {
         assert!(text.contains(word), "expected the word {word}: {text}");
     }
 
-    /// Signs two different commitments with a member's key and hands both to another node.
-    pub fn equivocate(&self, member: usize, round: RoundNumber) {
-        let keys = NodeKeys::load(self.home(member).path()).unwrap();
-        let id = self.devnet.nodes[member].member.clone();
-        let base = self.task_view(0).model;
-        for seed in [40, 41] {
-            let values = self.schema.quantise(&self.tensors(seed, round)).unwrap();
-            let bytes = self.schema.encode(&values).unwrap();
-            let opening = UpdateOpening {
-                chain_id: self.devnet.chain_id.clone(),
-                task: self.task.clone(),
-                round,
-                member: id.clone(),
-                update: Digest::of(&bytes),
-                salt: Salt([seed as u8; 32]),
-            };
-            let action = Action::CommitUpdate {
-                task: self.task.clone(),
-                round,
-                base_model: base,
-                commitment: opening.commitment(),
-                num_examples: 10,
-                byte_length: bytes.len() as u64,
-                claims: None,
-                attestation: None,
-            };
-            self.send_signed(0, &id, &keys.member, action);
-        }
-    }
-
-    fn send_signed(&self, through: usize, member: &MemberId, key: &SigningKey, action: Action) {
-        let used = self.transactions_of(through, member);
-        let body = TransactionBody {
-            chain_id: self.devnet.chain_id.clone(),
-            member: member.clone(),
-            nonce: Nonce(used + 1),
-            action,
-        };
-        let bytes = Transaction::sign(body, key).to_bytes();
-        let _: serde_json::Value = self
-            .client(through)
-            .post_bytes(
-                "/v1/transactions",
-                "application/cbor",
-                bytes.as_slice(),
-                bytes.len() as u64,
-            )
-            .unwrap();
-        until("the transaction to be in a block", || {
-            (self.transactions_of(through, member) > used).then_some(())
-        });
-    }
-
     // Watching.
 
     fn transactions_of(&self, through: usize, member: &MemberId) -> u64 {
@@ -326,12 +275,21 @@ impl Consortium {
         });
     }
 
+    fn round_view(&self, member: usize, round: RoundNumber) -> Option<RoundView> {
+        self.client(member).get(&format!("/v1/tasks/{}/rounds/{round}", self.task)).ok()
+    }
+
     pub fn wait_for_end(&self, member: usize, round: RoundNumber) -> RoundView {
         until(&format!("round {round} to end"), || {
-            let path = format!("/v1/tasks/{}/rounds/{round}", self.task);
-            let view: RoundView = self.client(member).get(&path).ok()?;
-            (view.phase == "ended").then_some(view)
+            self.round_view(member, round).filter(|view| view.phase == "ended")
         })
+    }
+
+    /// Why a member's update of an ended round got its verdict.
+    pub fn reason(&self, member: usize, view: &RoundView) -> Reason {
+        let id = &self.devnet.nodes[member].member;
+        let line = view.updates.iter().find(|line| line.member == *id).unwrap();
+        line.verdict.as_ref().unwrap().reason
     }
 
     /// Everybody but `absent` submits; returns when the round is over.
