@@ -15,6 +15,7 @@ pub mod federation;
 pub mod lab;
 pub mod metrics;
 pub mod model;
+pub mod privacy;
 pub mod scenario;
 pub mod seed;
 pub mod trainer;
