@@ -7,24 +7,29 @@
 //! a second implementation in any language can be exact.
 //!
 //! Why nothing overflows: n ≤ 128 and |q| < 2^23, so sums over members are below 2^30 and fit i32;
-//! differences are below 2^24 and their squares below 2^48, so a block of 2^10 columns sums to less
-//! than 2^58 in u64, and d ≤ 5·10^7 columns to less than 2^74 in u128. The inner loops use wrapping
+//! squares and products of differences are at most 2^50, so a block of 2^12 columns sums to at most
+//! 2^62 in u64, and d ≤ 5·10^7 columns to less than 2^77 in u128. The inner loops use wrapping
 //! operations on the strength of these bounds, because a check in each lane would keep them from
-//! being vectorised.
+//! being vectorised; a value out of range is noticed by the same pass, and its result thrown away.
+//! Which vectors compute is chosen when the program runs (`simd.rs`), and all compute the same.
 //!
 //! One file for each rule, with its formula, parameters, precondition, source and deviations.
 
 mod blocks;
 mod bulyan;
 mod centered_clipping;
+mod columns;
 mod geometric_median;
 mod krum;
+mod matrix;
 mod mean;
 mod measures;
 mod median;
 mod network;
+mod pairs;
+mod plan;
 mod precondition;
-mod ranks;
+mod simd;
 mod span;
 mod trimmed_mean;
 
@@ -37,6 +42,8 @@ pub use measures::{cosine_micro, distances_squared_to, norms_squared, pairwise_d
 pub use precondition::{check_precondition, PreconditionError};
 
 use crate::canonical::first_out_of_range;
+use crate::integer::div_half_even;
+use matrix::Matrix;
 
 /// What a rule did with one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +51,9 @@ pub struct UpdateUse {
     /// Whether the update entered the aggregate at all. Coordinate-wise rules select an update when
     /// they use at least one of its values.
     pub selected: bool,
-    /// Share of the coordinates in which the update's value entered, in millionths.
+    /// Share of the coordinates in which the update's value entered, in millionths, rounded half to
+    /// even. In coordinate-wise rules a value that equals one that entered has entered too, so that
+    /// an update that equals the aggregate is used in full, whatever row it stands in.
     pub used_share_micro: u32,
     /// The rule's own score of the update, for rules that have one, in quanta and rounded down:
     /// the root of the Krum score (for Bulyan, in its first pass), or the distance to the estimate
@@ -143,25 +152,42 @@ pub fn aggregate(
     check_inputs(n, d, weights, start)?;
     let matrix = rows_contiguous(updates);
     let rows = rows_of(&matrix);
-    if let Some((row, column)) = blocks::find_out_of_range(&rows) {
-        return Err(AggregateError::ValueOutOfRange { row, column, found: rows[row][column] });
-    }
-    Ok(match rule {
-        AggregationRule::Mean => mean::aggregate(&rows, weights),
-        AggregationRule::Median => median::aggregate(&rows),
-        AggregationRule::TrimmedMean => trimmed_mean::aggregate(&rows, f),
-        AggregationRule::Krum { neighbours } => krum::single(&rows, f, *neighbours),
+    let found = by_rule(rule, f, &Matrix::new(rows.clone()), weights, start);
+    found.map_err(|OutOfRange| {
+        let (row, column) =
+            blocks::find_out_of_range(&rows).expect("a kernel saw a value that is out of range");
+        AggregateError::ValueOutOfRange { row, column, found: rows[row][column] }
+    })
+}
+
+/// A value's magnitude is 2^23 or more. Kernels notice it while they read, which costs no pass of
+/// its own; where it is, is looked for afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct OutOfRange;
+
+fn by_rule(
+    rule: &AggregationRule,
+    f: usize,
+    matrix: &Matrix<'_>,
+    weights: &[u64],
+    start: Option<&[i32]>,
+) -> Result<Aggregation, OutOfRange> {
+    match rule {
+        AggregationRule::Mean => mean::aggregate(matrix, weights),
+        AggregationRule::Median => median::aggregate(matrix),
+        AggregationRule::TrimmedMean => trimmed_mean::aggregate(matrix, f),
+        AggregationRule::Krum { neighbours } => krum::single(matrix, f, *neighbours),
         AggregationRule::MultiKrum { neighbours, selected } => {
-            krum::multi(&rows, f, *neighbours, *selected, weights)
+            krum::multi(matrix, f, *neighbours, *selected, weights)
         }
         AggregationRule::GeometricMedian { iterations } => {
-            geometric_median::aggregate(&rows, weights, *iterations)
+            geometric_median::aggregate(matrix, weights, *iterations)
         }
-        AggregationRule::Bulyan => bulyan::aggregate(&rows, f),
+        AggregationRule::Bulyan => bulyan::aggregate(matrix, f),
         AggregationRule::CenteredClipping { iterations, radius_milli } => {
-            centered_clipping::aggregate(&rows, weights, start, *iterations, *radius_milli)
+            centered_clipping::aggregate(matrix, weights, start, *iterations, *radius_milli)
         }
-    })
+    }
 }
 
 fn check_inputs(
@@ -215,6 +241,19 @@ fn uses_whole(selected: impl Iterator<Item = bool>, scores: Option<&[u64]>) -> V
         .map(|(row, selected)| UpdateUse {
             selected,
             used_share_micro: if selected { 1_000_000 } else { 0 },
+            score: scores.map(|scores| scores[row]),
+        })
+        .collect()
+}
+
+/// What each row was used for, from the number of columns that its value entered.
+fn uses_of_counts(counts: &[u64], d: usize, scores: Option<&[u64]>) -> Vec<UpdateUse> {
+    counts
+        .iter()
+        .enumerate()
+        .map(|(row, &count)| UpdateUse {
+            selected: count > 0,
+            used_share_micro: div_half_even(i128::from(count) * 1_000_000, d as i128) as u32,
             score: scores.map(|scores| scores[row]),
         })
         .collect()

@@ -2,66 +2,91 @@
 
 use rayon::prelude::*;
 
+use super::matrix::Matrix;
+use super::OutOfRange;
 use crate::canonical::first_out_of_range;
 
-/// Columns of one block. A block of 25 rows is 100 KB, so it stays in the second-level cache while
-/// a rule passes over it more than once.
-pub(super) const BLOCK: usize = 1024;
+/// Columns of one block: 25 rows of it fill half of a second-level cache.
+pub(super) const BLOCK: usize = 4096;
 
 /// Row and column of the first value (by row, then column) whose magnitude is 2^23 or more.
 pub(super) fn find_out_of_range(rows: &[&[i32]]) -> Option<(usize, usize)> {
     rows.iter().enumerate().find_map(|(row, values)| {
         values
-            .par_chunks(64 * BLOCK)
+            .par_chunks(16 * BLOCK)
             .enumerate()
             .find_map_first(|(chunk, values)| {
-                first_out_of_range(values).map(|at| chunk * 64 * BLOCK + at)
+                first_out_of_range(values).map(|at| chunk * 16 * BLOCK + at)
             })
             .map(|column| (row, column))
     })
 }
 
+/// What one thread keeps while it goes from block to block.
+struct Worker<T> {
+    totals: Vec<T>,
+    scratch: Vec<Vec<i32>>,
+    in_range: bool,
+}
+
+impl<T: Copy + Default + std::ops::Add<Output = T>> Worker<T> {
+    fn new(size: usize) -> Self {
+        Self { totals: vec![T::default(); size], scratch: Vec::new(), in_range: true }
+    }
+
+    /// Integer sums do not depend on the order in which blocks finish.
+    fn join(mut self, other: Self) -> Self {
+        self.totals.iter_mut().zip(other.totals).for_each(|(left, right)| *left = *left + right);
+        self.in_range &= other.in_range;
+        self
+    }
+
+    fn finish(self) -> Result<Vec<T>, OutOfRange> {
+        self.in_range.then_some(self.totals).ok_or(OutOfRange)
+    }
+}
+
 /// Fills `values` (d) block by block: `kernel` gets the rows' pieces of a block, the piece of the
-/// result, and one counter for each row. Returns the counters summed over the blocks; integer sums
-/// do not depend on the order in which blocks finish.
+/// result, and one counter for each row, and says whether the values that it read are in range.
+/// Returns the counters summed over the blocks.
 pub(super) fn fill(
-    rows: &[&[i32]],
+    matrix: &Matrix<'_>,
     values: &mut [i32],
-    kernel: impl Fn(&[&[i32]], &mut [i32], &mut [u64]) + Sync,
-) -> Vec<u64> {
-    let zero = || vec![0u64; rows.len()];
+    kernel: impl Fn(&[&[i32]], &mut [i32], &mut [u64]) -> bool + Sync,
+) -> Result<Vec<u64>, OutOfRange> {
+    let start = || Worker::<u64>::new(matrix.n());
     values
         .par_chunks_mut(BLOCK)
         .enumerate()
-        .fold(zero, |mut counts, (block, out)| {
-            kernel(&pieces(rows, block, out.len()), out, &mut counts);
-            counts
+        .fold(start, |mut worker, (block, out)| {
+            let Worker { totals, scratch, in_range } = &mut worker;
+            let pieces = matrix.pieces(block * BLOCK, out.len(), scratch);
+            *in_range &= kernel(&pieces, out, totals);
+            drop(pieces);
+            worker
         })
-        .reduce(zero, add)
+        .reduce(start, Worker::join)
+        .finish()
 }
 
-/// Sums over the blocks what `kernel` adds to `size` totals for each.
+/// Sums over the blocks what `kernel` adds to `size` totals for each; it says whether the values
+/// that it read are in range.
 pub(super) fn sum(
-    rows: &[&[i32]],
+    matrix: &Matrix<'_>,
     size: usize,
-    kernel: impl Fn(&[&[i32]], &mut [u128]) + Sync,
-) -> Vec<u128> {
-    let d = rows.first().map_or(0, |row| row.len());
-    let zero = || vec![0u128; size];
+    kernel: impl Fn(&[&[i32]], &mut [u128]) -> bool + Sync,
+) -> Result<Vec<u128>, OutOfRange> {
+    let d = matrix.d();
+    let start = || Worker::<u128>::new(size);
     (0..d.div_ceil(BLOCK))
         .into_par_iter()
-        .fold(zero, |mut totals, block| {
-            kernel(&pieces(rows, block, BLOCK.min(d - block * BLOCK)), &mut totals);
-            totals
+        .fold(start, |mut worker, block| {
+            let Worker { totals, scratch, in_range } = &mut worker;
+            let pieces = matrix.pieces(block * BLOCK, BLOCK.min(d - block * BLOCK), scratch);
+            *in_range &= kernel(&pieces, totals);
+            drop(pieces);
+            worker
         })
-        .reduce(zero, add)
-}
-
-fn pieces<'a>(rows: &[&'a [i32]], block: usize, length: usize) -> Vec<&'a [i32]> {
-    rows.iter().map(|row| &row[block * BLOCK..][..length]).collect()
-}
-
-fn add<T: Copy + std::ops::Add<Output = T>>(mut left: Vec<T>, right: Vec<T>) -> Vec<T> {
-    left.iter_mut().zip(right).for_each(|(left, right)| *left = *left + right);
-    left
+        .reduce(start, Worker::join)
+        .finish()
 }

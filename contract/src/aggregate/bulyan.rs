@@ -14,28 +14,27 @@
 //! row (with f ≤ 2 the last winner is scored on one neighbour, and of two updates that are each
 //! other's nearest it is the lower row). The median of an even θ is the unrounded mean of the middle two. The β closest values are
 //! found by dropping, 2f times, the least or the greatest of the sorted values, whichever is farther
-//! from the median, and the greatest when both are equally far; equal values are ordered by row. The
-//! mean is rounded half to even.
+//! from the median, and the greatest when both are equally far; a row counts as used in a column when
+//! its value equals one that is left. The mean is rounded half to even.
 
-use super::measures::pairwise;
-use super::network::{Lane, Network, LANES};
-use super::ranks::{load, sum_within, unpack, uses_of_counts};
-use super::{blocks, Aggregation};
-use crate::integer::{isqrt_u128, CountDivider};
+use super::columns::{mean_of_window, Window};
+use super::matrix::Matrix;
+use super::pairs::pairwise;
+use super::{uses_of_counts, Aggregation, OutOfRange};
+use crate::integer::isqrt_u128;
 
 /// Bulyan's aggregate; a row's score is the root of its Krum score among all n.
-pub(super) fn aggregate(rows: &[&[i32]], f: usize) -> Aggregation {
-    let n = rows.len();
-    let (selection, scores) = select(&pairwise(rows), n, f);
-    let chosen: Vec<&[i32]> = selection.iter().map(|&row| rows[row]).collect();
-    let mut values = vec![0; rows[0].len()];
-    let counts = mean_around_median(&chosen, 2 * f, &mut values);
+pub(super) fn aggregate(matrix: &Matrix<'_>, f: usize) -> Result<Aggregation, OutOfRange> {
+    let n = matrix.n();
+    let (selection, scores) = select(&pairwise(matrix)?, n, f);
+    let window = Window::AroundMedian { kept: selection.len() - 2 * f };
+    let (values, counts) = mean_of_window(&matrix.picked(&selection), window)?;
     let mut all_counts = vec![0; n];
     for (&row, count) in selection.iter().zip(counts) {
         all_counts[row] = count;
     }
     let per_update = uses_of_counts(&all_counts, values.len(), Some(&scores));
-    Aggregation { values, per_update }
+    Ok(Aggregation { values, per_update })
 }
 
 /// The θ selected rows in ascending order, and the root of every row's first score.
@@ -69,48 +68,4 @@ fn select(distances: &[u128], n: usize, f: usize) -> (Vec<usize>, Vec<u64>) {
     }
     selection.sort_unstable();
     (selection, first_scores)
-}
-
-/// The mean of the values closest to each column's median, `dropped` of them left out. Returns in
-/// how many columns each row was used.
-fn mean_around_median(rows: &[&[i32]], dropped: usize, values: &mut [i32]) -> Vec<u64> {
-    let theta = rows.len();
-    let beta = theta - dropped;
-    let middle = ((theta - 1) / 2, theta / 2);
-    let network = Network::for_ranks(theta, 0..theta);
-    let divider = CountDivider::new(beta);
-    blocks::fill(rows, values, |rows, out, counts| {
-        let mut keys = vec![[0i32; LANES]; theta];
-        let mut sorted = keys.clone();
-        for (at, out) in out.chunks_mut(LANES).enumerate() {
-            load(rows, at * LANES, &mut keys);
-            sorted.copy_from_slice(&keys);
-            network.run(&mut sorted);
-            let (lower, upper) = window(&sorted, beta, middle);
-            let sums = sum_within(&keys, (&lower, &upper), out.len(), counts);
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = divider.divide(sum);
-            }
-        }
-    })
-}
-
-/// Least and greatest key of the window of `beta` sorted values around the median.
-///
-/// A window that starts at j is worse than the next one when its least value x_j is farther from
-/// the median m than x_{j+β}: m − x_j > x_{j+β} − m, which is x_j + x_{j+β} < 2m. The left side grows
-/// with j, so the comparisons are true up to some j and false from there on.
-#[inline]
-fn window(sorted: &[Lane], beta: usize, middle: (usize, usize)) -> (Lane, Lane) {
-    let (mut lower, mut upper) = (sorted[0], sorted[beta - 1]);
-    for j in 0..sorted.len() - beta {
-        for lane in 0..LANES {
-            let twice_median = unpack(sorted[middle.0][lane]) + unpack(sorted[middle.1][lane]);
-            let ends = unpack(sorted[j][lane]) + unpack(sorted[j + beta][lane]);
-            let moves = ends < twice_median;
-            lower[lane] = if moves { sorted[j + 1][lane] } else { lower[lane] };
-            upper[lane] = if moves { sorted[j + beta][lane] } else { upper[lane] };
-        }
-    }
-    (lower, upper)
 }

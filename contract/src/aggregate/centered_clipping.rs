@@ -14,24 +14,26 @@
 //! point and are rounded down, τ and the aggregate are rounded half to even; the centre keeps what
 //! rounding leaves over (`span.rs`).
 
-use super::measures::{pairwise, to_point};
+use super::matrix::Matrix;
+use super::measures::to_point;
+use super::pairs::pairwise;
 use super::span::{distances_to, shares, DISTANCE_BITS, SHARE_BITS, WHOLE};
-use super::{mean, uses_whole, Aggregation};
+use super::{mean, uses_whole, Aggregation, OutOfRange};
 use crate::integer::{div_half_even, median_u64};
 
 /// The centre after the last iteration.
 pub(super) fn aggregate(
-    rows: &[&[i32]],
+    matrix: &Matrix<'_>,
     weights: &[u64],
     start: Option<&[i32]>,
     iterations: u32,
     radius_milli: u32,
-) -> Aggregation {
-    let n = rows.len();
-    let zero = vec![0; if start.is_none() { rows[0].len() } else { 0 }];
-    let points: Vec<&[i32]> =
-        rows.iter().copied().chain([start.unwrap_or(zero.as_slice())]).collect();
-    let distances = squared_distances(&points, iterations);
+) -> Result<Aggregation, OutOfRange> {
+    let n = matrix.n();
+    let zero = vec![0; if start.is_none() { matrix.d() } else { 0 }];
+    let start = start.unwrap_or(&zero);
+    let points = matrix.with_point(start);
+    let distances = squared_distances(matrix, start, iterations)?;
 
     let weights: Vec<u128> = weights.iter().map(|&weight| u128::from(weight)).collect();
     let alphas = shares(&weights);
@@ -57,10 +59,10 @@ pub(super) fn aggregate(
         }
     }
     let scores: Vec<u64> = radii[..n].iter().map(|&radius| radius >> DISTANCE_BITS).collect();
-    Aggregation {
-        values: mean::weighted(&points, &centre),
+    Ok(Aggregation {
+        values: mean::weighted(&points, &centre)?,
         per_update: uses_whole(centre[..n].iter().map(|&share| share > 0), Some(&scores)),
-    }
+    })
 }
 
 /// α · min(1, τ / radius), rounded down: α < 2^39 and τ < radius < 2^57 when it divides.
@@ -72,17 +74,21 @@ fn clipped(alpha: u64, tau: u128, radius: u128) -> u64 {
     }
 }
 
-/// Squared distances between the points, of which the last is the centre. A single iteration asks
+/// Squared distances between the rows and the centre, which comes last. A single iteration asks
 /// only for the distances to the centre.
-fn squared_distances(points: &[&[i32]], iterations: u32) -> Vec<u128> {
+fn squared_distances(
+    matrix: &Matrix<'_>,
+    centre: &[i32],
+    iterations: u32,
+) -> Result<Vec<u128>, OutOfRange> {
     if iterations > 1 {
-        return pairwise(points);
+        return pairwise(&matrix.with_point(centre));
     }
-    let m = points.len();
+    let m = matrix.n() + 1;
     let mut distances = vec![0; m * m];
-    for (i, distance) in to_point(points, points[m - 1]).into_iter().enumerate() {
+    for (i, distance) in to_point(matrix, centre)?.into_iter().enumerate() {
         distances[i * m + m - 1] = distance;
         distances[(m - 1) * m + i] = distance;
     }
-    distances
+    Ok(distances)
 }

@@ -14,16 +14,21 @@
 //! even. With f ≥ 1 the weights should be capped below one half in total for any f members: the
 //! breakdown point is a weight of one half.
 
-use super::measures::pairwise;
+use super::matrix::Matrix;
+use super::pairs::pairwise;
 use super::span::{distances_to, shares, DISTANCE_BITS};
-use super::{mean, uses_whole, Aggregation};
+use super::{mean, uses_whole, Aggregation, OutOfRange};
 
 /// ν in units of 2^-19 quanta.
 const SMOOTHING: u64 = 1 << DISTANCE_BITS;
 
 /// The geometric median of the rows.
-pub(super) fn aggregate(rows: &[&[i32]], weights: &[u64], iterations: u32) -> Aggregation {
-    let distances = pairwise(rows);
+pub(super) fn aggregate(
+    matrix: &Matrix<'_>,
+    weights: &[u64],
+    iterations: u32,
+) -> Result<Aggregation, OutOfRange> {
+    let distances = pairwise(matrix)?;
     let weights: Vec<u128> = weights.iter().map(|&weight| u128::from(weight)).collect();
     let initial = shares(&weights);
     let mut estimate = initial.clone();
@@ -40,8 +45,8 @@ pub(super) fn aggregate(rows: &[&[i32]], weights: &[u64], iterations: u32) -> Ag
         estimate = shares(&pulls);
     }
     let scores: Vec<u64> = radii.iter().map(|&radius| radius >> DISTANCE_BITS).collect();
-    Aggregation {
-        values: mean::weighted(rows, &estimate),
+    Ok(Aggregation {
+        values: mean::weighted(matrix, &estimate)?,
         per_update: uses_whole(estimate.iter().map(|&share| share > 0), Some(&scores)),
-    }
+    })
 }

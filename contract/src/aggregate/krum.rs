@@ -14,8 +14,9 @@
 //! their distance from zero; the mean of Multi-Krum is weighted and rounded half to even (the
 //! paper's is uniform, which equal weights give).
 
-use super::measures::pairwise;
-use super::{mean, uses_whole, Aggregation};
+use super::matrix::Matrix;
+use super::pairs::pairwise;
+use super::{mean, uses_whole, Aggregation, OutOfRange};
 use crate::integer::isqrt_u128;
 
 /// k of the paper.
@@ -24,40 +25,49 @@ pub(super) fn neighbours_default(n: usize, f: usize) -> usize {
 }
 
 /// Krum: the update of least score.
-pub(super) fn single(rows: &[&[i32]], f: usize, neighbours: Option<u32>) -> Aggregation {
-    let (scores, order) = scored(rows, f, neighbours);
+pub(super) fn single(
+    matrix: &Matrix<'_>,
+    f: usize,
+    neighbours: Option<u32>,
+) -> Result<Aggregation, OutOfRange> {
+    let (scores, order) = scored(matrix, f, neighbours)?;
     let winner = order[0];
-    Aggregation {
-        values: rows[winner].to_vec(),
-        per_update: uses_whole((0..rows.len()).map(|row| row == winner), Some(&scores)),
-    }
+    Ok(Aggregation {
+        values: mean::weighted(&matrix.picked(&[winner]), &[1])?,
+        per_update: uses_whole((0..matrix.n()).map(|row| row == winner), Some(&scores)),
+    })
 }
 
 /// Multi-Krum: the weighted mean of the updates of least score.
 pub(super) fn multi(
-    rows: &[&[i32]],
+    matrix: &Matrix<'_>,
     f: usize,
     neighbours: Option<u32>,
     selected: Option<u32>,
     weights: &[u64],
-) -> Aggregation {
-    let (scores, order) = scored(rows, f, neighbours);
-    let count = selected.map_or(rows.len() - f, |selected| selected as usize);
+) -> Result<Aggregation, OutOfRange> {
+    let n = matrix.n();
+    let (scores, order) = scored(matrix, f, neighbours)?;
+    let count = selected.map_or(n - f, |selected| selected as usize);
     let chosen = &order[..count];
     let is_chosen = |row: usize| chosen.contains(&row);
     let masked: Vec<u64> =
-        (0..rows.len()).map(|row| if is_chosen(row) { weights[row] } else { 0 }).collect();
-    Aggregation {
-        values: mean::weighted(rows, &masked),
-        per_update: uses_whole((0..rows.len()).map(is_chosen), Some(&scores)),
-    }
+        (0..n).map(|row| if is_chosen(row) { weights[row] } else { 0 }).collect();
+    Ok(Aggregation {
+        values: mean::weighted(matrix, &masked)?,
+        per_update: uses_whole((0..n).map(is_chosen), Some(&scores)),
+    })
 }
 
 /// The root of each row's score, and the rows from the least score on.
-fn scored(rows: &[&[i32]], f: usize, neighbours: Option<u32>) -> (Vec<u64>, Vec<usize>) {
-    let n = rows.len();
+fn scored(
+    matrix: &Matrix<'_>,
+    f: usize,
+    neighbours: Option<u32>,
+) -> Result<(Vec<u64>, Vec<usize>), OutOfRange> {
+    let n = matrix.n();
     let k = neighbours.map_or(neighbours_default(n, f), |neighbours| neighbours as usize);
-    let distances = pairwise(rows);
+    let distances = pairwise(matrix)?;
     let squared: Vec<u128> = (0..n)
         .map(|i| {
             let mut others: Vec<u128> =
@@ -68,5 +78,5 @@ fn scored(rows: &[&[i32]], f: usize, neighbours: Option<u32>) -> (Vec<u64>, Vec<
         .collect();
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by_key(|&row| (squared[row], row));
-    (squared.iter().map(|&score| isqrt_u128(score)).collect(), order)
+    Ok((squared.iter().map(|&score| isqrt_u128(score)).collect(), order))
 }

@@ -12,62 +12,108 @@
 //! number of examples should be capped before it becomes one, or a declaration buys the model.
 
 use fedledger_ledger::limits::MEMBERS_MAX;
+use pulp::{Simd, WithSimd};
 
-use super::blocks;
-use super::{uses_whole, Aggregation};
+use super::matrix::Matrix;
+use super::{blocks, simd, uses_whole, Aggregation, OutOfRange};
+use crate::canonical::{is_in_range, VALUE_LIMIT};
 use crate::integer::{div_half_even, gcd, CountDivider, WeightDivider, WEIGHT_TOTAL_FAST_MAX};
 
 /// The weighted mean of each column.
-pub(super) fn aggregate(rows: &[&[i32]], weights: &[u64]) -> Aggregation {
-    let values = weighted(rows, weights);
-    Aggregation { values, per_update: uses_whole(rows.iter().map(|_| true), None) }
+pub(super) fn aggregate(matrix: &Matrix<'_>, weights: &[u64]) -> Result<Aggregation, OutOfRange> {
+    let values = weighted(matrix, weights)?;
+    Ok(Aggregation { values, per_update: uses_whole((0..matrix.n()).map(|_| true), None) })
 }
 
 /// The weighted mean of each column. Weights may be zero, but not all of them, and their sum fits
 /// 64 bits.
-pub(super) fn weighted(rows: &[&[i32]], weights: &[u64]) -> Vec<i32> {
-    let used: Vec<usize> = (0..rows.len()).filter(|&row| weights[row] > 0).collect();
-    let rows: Vec<&[i32]> = used.iter().map(|&row| rows[row]).collect();
-    let common = used.iter().fold(0, |common, &row| gcd(common, weights[row]));
+pub(super) fn weighted(matrix: &Matrix<'_>, weights: &[u64]) -> Result<Vec<i32>, OutOfRange> {
+    let common = weights.iter().fold(0, |common, &weight| gcd(common, weight));
     // Only the proportions matter, so that equal weights are all one.
-    let weights: Vec<u64> = used.iter().map(|&row| weights[row] / common).collect();
+    let weights: Vec<u64> = weights.iter().map(|&weight| weight / common).collect();
     let total: u64 = weights.iter().sum();
-    let mut values = vec![0; rows[0].len()];
-    if weights.iter().all(|&weight| weight == 1) && rows.len() <= MEMBERS_MAX {
-        let divider = CountDivider::new(rows.len());
-        blocks::fill(&rows, &mut values, |rows, out, _| {
-            for row in rows {
-                for (sum, &q) in out.iter_mut().zip(*row) {
-                    *sum = sum.wrapping_add(q);
-                }
-            }
-            for sum in out {
-                *sum = divider.divide(*sum);
-            }
-        });
+    let mut values = vec![0; matrix.d()];
+    if weights.iter().all(|&weight| weight <= 1) && total <= MEMBERS_MAX as u64 {
+        let divider = CountDivider::new(total as usize);
+        blocks::fill(matrix, &mut values, |rows, out, _| {
+            simd::run(Plain { rows: &weighing(rows, &weights), divider, out })
+        })?;
     } else if total <= WEIGHT_TOTAL_FAST_MAX {
         let divider = WeightDivider::new(total);
-        blocks::fill(&rows, &mut values, |rows, out, _| {
-            // Each partial sum is below total · 2^23 < 2^62.
-            let mut sums = [0i64; blocks::BLOCK];
-            for (row, &weight) in rows.iter().zip(&weights) {
-                for (sum, &q) in sums.iter_mut().zip(*row) {
-                    *sum = sum.wrapping_add((weight as i64).wrapping_mul(i64::from(q)));
-                }
-            }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = divider.divide(sum);
-            }
-        });
+        blocks::fill(matrix, &mut values, |rows, out, _| {
+            simd::run(Weighted { rows: &weighing(rows, &weights), divider, out })
+        })?;
     } else {
-        blocks::fill(&rows, &mut values, |rows, out, _| {
+        blocks::fill(matrix, &mut values, |rows, out, _| {
+            let rows = weighing(rows, &weights);
             for (column, out) in out.iter_mut().enumerate() {
-                let terms = rows.iter().zip(&weights);
+                let terms = rows.iter();
                 let sum: i128 =
-                    terms.map(|(row, &weight)| i128::from(weight) * i128::from(row[column])).sum();
+                    terms.map(|(row, weight)| i128::from(*weight) * i128::from(row[column])).sum();
                 *out = div_half_even(sum, i128::from(total)) as i32;
             }
-        });
+            rows.iter().all(|(row, _)| row.iter().all(|value| is_in_range(*value)))
+        })?;
     }
-    values
+    Ok(values)
+}
+
+/// The rows that have a weight, with it.
+fn weighing<'a>(rows: &[&'a [i32]], weights: &[u64]) -> Vec<(&'a [i32], u64)> {
+    let all = rows.iter().copied().zip(weights.iter().copied());
+    all.filter(|&(_, weight)| weight > 0).collect()
+}
+
+/// Means of a block with all weights one; whether all values are in range.
+struct Plain<'a> {
+    rows: &'a [(&'a [i32], u64)],
+    divider: CountDivider,
+    out: &'a mut [i32],
+}
+
+impl WithSimd for Plain<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> bool {
+        let mut greatest = 0;
+        for (row, _) in self.rows {
+            for (sum, &value) in self.out.iter_mut().zip(*row) {
+                greatest = greatest.max(value.unsigned_abs());
+                *sum = sum.wrapping_add(value);
+            }
+        }
+        for sum in self.out.iter_mut() {
+            *sum = self.divider.divide(*sum);
+        }
+        greatest < VALUE_LIMIT as u32
+    }
+}
+
+/// Weighted means of a block; whether all values are in range.
+struct Weighted<'a> {
+    rows: &'a [(&'a [i32], u64)],
+    divider: WeightDivider,
+    out: &'a mut [i32],
+}
+
+impl WithSimd for Weighted<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> bool {
+        let mut greatest = 0;
+        // Each partial sum is below total · 2^23 < 2^62.
+        let mut sums = [0i64; blocks::BLOCK];
+        for &(row, weight) in self.rows {
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                greatest = greatest.max(value.unsigned_abs());
+                *sum = sum.wrapping_add((weight as i64).wrapping_mul(i64::from(value)));
+            }
+        }
+        for (out, sum) in self.out.iter_mut().zip(sums) {
+            *out = self.divider.divide(sum);
+        }
+        greatest < VALUE_LIMIT as u32
+    }
 }

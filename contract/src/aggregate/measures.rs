@@ -1,79 +1,113 @@
 //! Norms, distances and angles, exact.
 
 use ndarray::ArrayView2;
+use pulp::{Simd, WithSimd};
 
-use super::{blocks, rows_contiguous, rows_of};
+use super::matrix::Matrix;
+use super::{blocks, pairs, rows_contiguous, rows_of, simd, OutOfRange};
+use crate::canonical::VALUE_LIMIT;
 use crate::integer::wide_mul;
 
+/// Columns whose squares and products are summed in 64 bits: 2^12 of them, each up to 2^50.
+const SPAN: usize = 1 << 12;
+
 /// Σ q² of each row of `updates` (n × d), in squared quanta.
+///
+/// # Panics
+/// When a value has a magnitude of 2^24 or more: updates and their differences have not.
 pub fn norms_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
-    let matrix = rows_contiguous(updates);
-    let rows = rows_of(&matrix);
-    blocks::sum(&rows, rows.len(), |rows, totals| {
-        for (total, row) in totals.iter_mut().zip(rows) {
-            let block = row.iter().fold(0u64, |sum, &q| {
-                let magnitude = u64::from(q.unsigned_abs());
-                sum.wrapping_add(magnitude.wrapping_mul(magnitude))
-            });
-            *total += u128::from(block);
-        }
-    })
+    let zero = vec![0; updates.ncols()];
+    distances_squared_to(updates, &zero)
 }
 
 /// ‖x_i − centre‖² of each row of `updates` (n × d), in squared quanta.
 ///
 /// # Panics
-/// When `centre` does not have d values.
+/// When `centre` does not have d values, or a value has a magnitude of 2^24 or more:
+/// updates and their differences have not.
 pub fn distances_squared_to(updates: ArrayView2<'_, i32>, centre: &[i32]) -> Vec<u128> {
     assert_eq!(centre.len(), updates.ncols(), "the centre has one value for each parameter");
     let matrix = rows_contiguous(updates);
-    to_point(&rows_of(&matrix), centre)
+    distances(&Matrix::new(rows_of(&matrix)), centre, DIFFERENCE_LIMIT).expect(IN_RANGE)
 }
 
 /// ‖x_i − x_j‖² of every two rows of `updates` (n × d), in squared quanta: n × n, row-major,
 /// symmetric, zero on the diagonal.
+///
+/// # Panics
+/// When a value has a magnitude of 2^24 or more: updates and their differences have not.
 pub fn pairwise_distances_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
     let matrix = rows_contiguous(updates);
-    pairwise(&rows_of(&matrix))
+    pairs::pairwise_below(&Matrix::new(rows_of(&matrix)), DIFFERENCE_LIMIT).expect(IN_RANGE)
 }
+
+/// Differences of updates are below this in magnitude.
+const DIFFERENCE_LIMIT: u32 = 1 << 24;
+const IN_RANGE: &str = "updates and their differences are below 2^24 in magnitude";
 
 /// Distances of rows to a point.
-pub(super) fn to_point(rows: &[&[i32]], point: &[i32]) -> Vec<u128> {
-    let with_point: Vec<&[i32]> = rows.iter().copied().chain([point]).collect();
-    blocks::sum(&with_point, rows.len(), |rows, totals| {
+pub(super) fn to_point(matrix: &Matrix<'_>, point: &[i32]) -> Result<Vec<u128>, OutOfRange> {
+    distances(matrix, point, VALUE_LIMIT.unsigned_abs())
+}
+
+/// The same for values below `limit` in magnitude, which is at most 2^24.
+fn distances(matrix: &Matrix<'_>, point: &[i32], limit: u32) -> Result<Vec<u128>, OutOfRange> {
+    blocks::sum(&matrix.with_point(point), matrix.n(), |rows, totals| {
         let (point, rows) = rows.split_last().expect("the point is the last row");
+        let mut greatest = 0;
         for (total, row) in totals.iter_mut().zip(rows) {
-            *total += u128::from(block_distance(row, point));
+            let (distance, magnitude) = simd::run(Distance { row, point });
+            *total += u128::from(distance);
+            greatest = greatest.max(magnitude);
         }
+        greatest < limit
     })
 }
 
-/// Distances of every two rows.
-pub(super) fn pairwise(rows: &[&[i32]]) -> Vec<u128> {
-    let n = rows.len();
-    let mut all = blocks::sum(rows, n * n, |rows, totals| {
-        for i in 0..n {
-            for j in i + 1..n {
-                totals[i * n + j] += u128::from(block_distance(rows[i], rows[j]));
-            }
+/// Squared distance over a block, at most 2^12 squares up to 2^50, and the greatest magnitude of a
+/// value.
+struct Distance<'a> {
+    row: &'a [i32],
+    point: &'a [i32],
+}
+
+impl WithSimd for Distance<'_> {
+    type Output = (u64, u32);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> (u64, u32) {
+        let (mut sum, mut greatest) = (0u64, 0u32);
+        for (&a, &b) in self.row.iter().zip(self.point) {
+            greatest = greatest.max(a.unsigned_abs()).max(b.unsigned_abs());
+            // Below 2^32, so that the product of two 32-bit halves is the square.
+            let difference = u64::from(a.abs_diff(b));
+            sum = sum.wrapping_add(difference.wrapping_mul(difference));
         }
-    });
-    for i in 0..n {
-        for j in 0..i {
-            all[i * n + j] = all[j * n + i];
-        }
+        (sum, greatest)
     }
-    all
 }
 
-/// Squared distance over one block: at most 2^10 squares below 2^48.
-#[inline]
-fn block_distance(a: &[i32], b: &[i32]) -> u64 {
-    a.iter().zip(b).fold(0u64, |sum, (&a, &b)| {
-        // Unsigned and below 2^24, so that the product of two 32-bit halves is the square.
-        let difference = u64::from(a.abs_diff(b));
-        sum.wrapping_add(difference.wrapping_mul(difference))
-    })
+/// ⟨a, b⟩ of values below 2^23 in magnitude.
+pub(super) fn dot(a: &[i32], b: &[i32]) -> i128 {
+    let blocks = a.chunks(SPAN).zip(b.chunks(SPAN));
+    blocks.map(|(a, b)| i128::from(simd::run(Dot { a, b }))).sum()
+}
+
+struct Dot<'a> {
+    a: &'a [i32],
+    b: &'a [i32],
+}
+
+impl WithSimd for Dot<'_> {
+    type Output = i64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> i64 {
+        self.a
+            .iter()
+            .zip(self.b)
+            .fold(0i64, |sum, (&a, &b)| sum.wrapping_add(i64::from(a).wrapping_mul(i64::from(b))))
+    }
 }
 
 /// The cosine of the angle between two vectors in millionths, rounded toward zero: the sign of
@@ -83,18 +117,6 @@ fn block_distance(a: &[i32], b: &[i32]) -> u64 {
 /// When the lengths differ.
 pub fn cosine_micro(a: &[i32], b: &[i32]) -> i64 {
     assert_eq!(a.len(), b.len(), "both vectors have one value for each parameter");
-    let dot = |a: &[i32], b: &[i32]| -> i128 {
-        let blocks = a.chunks(blocks::BLOCK).zip(b.chunks(blocks::BLOCK));
-        blocks
-            .map(|(a, b)| {
-                // At most 2^10 products below 2^46.
-                let sum = a.iter().zip(b).fold(0i64, |sum, (&a, &b)| {
-                    sum.wrapping_add(i64::from(a).wrapping_mul(i64::from(b)))
-                });
-                i128::from(sum)
-            })
-            .sum()
-    };
     let (product, a_square, b_square) = (dot(a, b), dot(a, a), dot(b, b));
     if a_square == 0 || b_square == 0 {
         return 0;

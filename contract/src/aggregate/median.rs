@@ -9,12 +9,17 @@
 //! Reference: D. Yin, Y. Chen, K. Ramchandran, P. Bartlett, "Byzantine-Robust Distributed Learning:
 //! Towards Optimal Statistical Rates", ICML 2018, definition 1.
 //! Deviations: the rounding to the grid for even n. A row counts as used in a column when its value
-//! is one of the middle ones, equal values being ordered by row.
+//! equals one of the middle ones.
 
-use super::{ranks, Aggregation};
+use super::columns::{mean_of_window, Window};
+use super::matrix::Matrix;
+use super::{uses_of_counts, Aggregation, OutOfRange};
 
 /// The median of each column.
-pub(super) fn aggregate(rows: &[&[i32]]) -> Aggregation {
-    let n = rows.len();
-    ranks::mean_of_ranks(rows, (n - 1) / 2, n / 2)
+pub(super) fn aggregate(matrix: &Matrix<'_>) -> Result<Aggregation, OutOfRange> {
+    let n = matrix.n();
+    let (values, counts) =
+        mean_of_window(matrix, Window::Ranks { lowest: (n - 1) / 2, highest: n / 2 })?;
+    let per_update = uses_of_counts(&counts, values.len(), None);
+    Ok(Aggregation { values, per_update })
 }

@@ -1,71 +1,109 @@
-//! Sorting networks: compare-exchange steps that do not depend on the data, so that one step sorts
-//! many columns at once with vector minima and maxima.
+//! Sorting networks for up to 16 values, in registers: compare-exchange steps that do not depend on
+//! the data, so that one step sorts as many columns at once as a vector has lanes.
+//!
+//! The steps are Batcher's merge exchange (Knuth, The Art of Computer Programming, volume 3,
+//! §5.2.2, algorithm M), written out so that no value leaves its register.
 
-/// Columns that are sorted side by side.
-pub(super) const LANES: usize = 64;
-/// One row's values in `LANES` columns.
-pub(super) type Lane = [i32; LANES];
+use pulp::Simd;
 
-/// Batcher's merge exchange for n inputs (Knuth, The Art of Computer Programming, volume 3, §5.2.2,
-/// algorithm M), reduced to the steps that the wanted outputs depend on.
-#[derive(Debug, Clone)]
-pub(super) struct Network {
-    steps: Vec<(usize, usize)>,
+/// Most values that one network sorts.
+pub(super) const GROUP_MAX: usize = 16;
+
+macro_rules! networks {
+    ($($sort:ident($n:literal): $([$low:literal $high:literal])*;)*) => {
+        $(
+            #[inline(always)]
+            fn $sort<S: Simd>(simd: S, values: &mut [S::i32s; $n]) {
+                let _ = (simd, &values);
+                $(
+                    let (low, high) = (values[$low], values[$high]);
+                    values[$low] = simd.min_i32s(low, high);
+                    values[$high] = simd.max_i32s(low, high);
+                )*
+            }
+        )*
+
+        /// Sorts the `at`-th vectors of 1 to 16 `rows`, lane by lane in ascending order, and hands
+        /// each rank to `put`.
+        ///
+        /// # Panics
+        /// When there are no rows, or more than 16.
+        #[inline(always)]
+        pub(super) fn sort_group<S: Simd>(
+            simd: S,
+            rows: &[&[S::i32s]],
+            at: usize,
+            mut put: impl FnMut(usize, S::i32s),
+        ) {
+            match rows.len() {
+                $(
+                    $n => {
+                        let rows: &[&[S::i32s]; $n] =
+                            rows.try_into().expect("the length was matched");
+                        let mut values: [S::i32s; $n] = std::array::from_fn(|row| rows[row][at]);
+                        $sort(simd, &mut values);
+                        for (rank, value) in values.into_iter().enumerate() {
+                            put(rank, value);
+                        }
+                    }
+                )*
+                n => panic!("a network sorts 1 to {GROUP_MAX} rows, found {n}"),
+            }
+        }
+
+        /// The steps of the network for n values.
+        #[cfg(test)]
+        fn steps_of(n: usize) -> Vec<(usize, usize)> {
+            match n {
+                $($n => vec![$(($low, $high)),*],)*
+                n => panic!("no network for {n}"),
+            }
+        }
+    };
 }
 
-impl Network {
-    /// A network that puts the value of each rank in `wanted` in its place.
-    pub(super) fn for_ranks(n: usize, wanted: impl IntoIterator<Item = usize>) -> Self {
-        let mut needed = vec![false; n];
-        for rank in wanted {
-            needed[rank] = true;
-        }
-        let mut steps = merge_exchange(n);
-        let mut kept = Vec::new();
-        while let Some((low, high)) = steps.pop() {
-            if needed[low] || needed[high] {
-                needed[low] = true;
-                needed[high] = true;
-                kept.push((low, high));
-            }
-        }
-        kept.reverse();
-        Self { steps: kept }
-    }
-
-    /// Runs the network over n rows of columns.
-    #[inline]
-    pub(super) fn run(&self, rows: &mut [Lane]) {
-        for &(low, high) in &self.steps {
-            let [low, high] =
-                rows.get_disjoint_mut([low, high]).expect("steps join two rows of the network");
-            for (low, high) in low.iter_mut().zip(high.iter_mut()) {
-                (*low, *high) = ((*low).min(*high), (*low).max(*high));
-            }
-        }
-    }
-}
-
-/// The steps of algorithm M, which sort n inputs in ascending order.
-fn merge_exchange(n: usize) -> Vec<(usize, usize)> {
-    let mut steps = Vec::new();
-    let top = n.next_power_of_two() / 2;
-    let mut p = top;
-    while p > 0 {
-        let (mut q, mut r, mut distance) = (top, 0, p);
-        loop {
-            let starts = 0..n.saturating_sub(distance);
-            steps.extend(starts.filter(|i| i & p == r).map(|i| (i, i + distance)));
-            if q == p {
-                break;
-            }
-            distance = q - p;
-            q /= 2;
-            r = p;
-        }
-        p /= 2;
-    }
-    steps
+networks! {
+    sort_1(1):;
+    sort_2(2): [0 1];
+    sort_3(3): [0 2] [0 1] [1 2];
+    sort_4(4): [0 2] [1 3] [0 1] [2 3] [1 2];
+    sort_5(5): [0 4] [0 2] [1 3] [2 4] [0 1] [2 3] [1 4] [1 2] [3 4];
+    sort_6(6): [0 4] [1 5] [0 2] [1 3] [2 4] [3 5] [0 1] [2 3] [4 5] [1 4] [1 2] [3 4];
+    sort_7(7): [0 4] [1 5] [2 6] [0 2] [1 3] [4 6] [2 4] [3 5] [0 1] [2 3] [4 5] [1 4] [3 6]
+        [1 2] [3 4] [5 6];
+    sort_8(8): [0 4] [1 5] [2 6] [3 7] [0 2] [1 3] [4 6] [5 7] [2 4] [3 5] [0 1] [2 3] [4 5]
+        [6 7] [1 4] [3 6] [1 2] [3 4] [5 6];
+    sort_9(9): [0 8] [0 4] [1 5] [2 6] [3 7] [4 8] [0 2] [1 3] [4 6] [5 7] [2 8] [2 4] [3 5]
+        [6 8] [0 1] [2 3] [4 5] [6 7] [1 8] [1 4] [3 6] [5 8] [1 2] [3 4] [5 6] [7 8];
+    sort_10(10): [0 8] [1 9] [0 4] [1 5] [2 6] [3 7] [4 8] [5 9] [0 2] [1 3] [4 6] [5 7] [2 8]
+        [3 9] [2 4] [3 5] [6 8] [7 9] [0 1] [2 3] [4 5] [6 7] [8 9] [1 8] [1 4] [3 6] [5 8]
+        [1 2] [3 4] [5 6] [7 8];
+    sort_11(11): [0 8] [1 9] [2 10] [0 4] [1 5] [2 6] [3 7] [4 8] [5 9] [6 10] [0 2] [1 3] [4 6]
+        [5 7] [8 10] [2 8] [3 9] [2 4] [3 5] [6 8] [7 9] [0 1] [2 3] [4 5] [6 7] [8 9] [1 8]
+        [3 10] [1 4] [3 6] [5 8] [7 10] [1 2] [3 4] [5 6] [7 8] [9 10];
+    sort_12(12): [0 8] [1 9] [2 10] [3 11] [0 4] [1 5] [2 6] [3 7] [4 8] [5 9] [6 10] [7 11]
+        [0 2] [1 3] [4 6] [5 7] [8 10] [9 11] [2 8] [3 9] [2 4] [3 5] [6 8] [7 9] [0 1] [2 3]
+        [4 5] [6 7] [8 9] [10 11] [1 8] [3 10] [1 4] [3 6] [5 8] [7 10] [1 2] [3 4] [5 6] [7 8]
+        [9 10];
+    sort_13(13): [0 8] [1 9] [2 10] [3 11] [4 12] [0 4] [1 5] [2 6] [3 7] [8 12] [4 8] [5 9]
+        [6 10] [7 11] [0 2] [1 3] [4 6] [5 7] [8 10] [9 11] [2 8] [3 9] [6 12] [2 4] [3 5] [6 8]
+        [7 9] [10 12] [0 1] [2 3] [4 5] [6 7] [8 9] [10 11] [1 8] [3 10] [5 12] [1 4] [3 6]
+        [5 8] [7 10] [9 12] [1 2] [3 4] [5 6] [7 8] [9 10] [11 12];
+    sort_14(14): [0 8] [1 9] [2 10] [3 11] [4 12] [5 13] [0 4] [1 5] [2 6] [3 7] [8 12] [9 13]
+        [4 8] [5 9] [6 10] [7 11] [0 2] [1 3] [4 6] [5 7] [8 10] [9 11] [2 8] [3 9] [6 12]
+        [7 13] [2 4] [3 5] [6 8] [7 9] [10 12] [11 13] [0 1] [2 3] [4 5] [6 7] [8 9] [10 11]
+        [12 13] [1 8] [3 10] [5 12] [1 4] [3 6] [5 8] [7 10] [9 12] [1 2] [3 4] [5 6] [7 8]
+        [9 10] [11 12];
+    sort_15(15): [0 8] [1 9] [2 10] [3 11] [4 12] [5 13] [6 14] [0 4] [1 5] [2 6] [3 7] [8 12]
+        [9 13] [10 14] [4 8] [5 9] [6 10] [7 11] [0 2] [1 3] [4 6] [5 7] [8 10] [9 11] [12 14]
+        [2 8] [3 9] [6 12] [7 13] [2 4] [3 5] [6 8] [7 9] [10 12] [11 13] [0 1] [2 3] [4 5]
+        [6 7] [8 9] [10 11] [12 13] [1 8] [3 10] [5 12] [7 14] [1 4] [3 6] [5 8] [7 10] [9 12]
+        [11 14] [1 2] [3 4] [5 6] [7 8] [9 10] [11 12] [13 14];
+    sort_16(16): [0 8] [1 9] [2 10] [3 11] [4 12] [5 13] [6 14] [7 15] [0 4] [1 5] [2 6] [3 7]
+        [8 12] [9 13] [10 14] [11 15] [4 8] [5 9] [6 10] [7 11] [0 2] [1 3] [4 6] [5 7] [8 10]
+        [9 11] [12 14] [13 15] [2 8] [3 9] [6 12] [7 13] [2 4] [3 5] [6 8] [7 9] [10 12] [11 13]
+        [0 1] [2 3] [4 5] [6 7] [8 9] [10 11] [12 13] [14 15] [1 8] [3 10] [5 12] [7 14] [1 4]
+        [3 6] [5 8] [7 10] [9 12] [11 14] [1 2] [3 4] [5 6] [7 8] [9 10] [11 12] [13 14];
 }
 
 #[cfg(test)]
@@ -75,8 +113,8 @@ mod tests {
     /// The 0-1 principle: a network sorts everything if it sorts every input of zeros and ones.
     #[test]
     fn networks_sort_every_zero_one_input() {
-        for n in 1..=14usize {
-            let steps = merge_exchange(n);
+        for n in 1..=GROUP_MAX {
+            let steps = steps_of(n);
             for input in 0u32..1 << n {
                 let mut bits = input;
                 for &(low, high) in &steps {
@@ -90,38 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn merge_exchange_has_the_published_sizes() {
+    fn networks_have_the_published_sizes() {
         // Knuth, volume 3, §5.3.4, table 1, the row of Batcher's method.
-        let sizes: Vec<usize> = (1..=16).map(|n| merge_exchange(n).len()).collect();
+        let sizes: Vec<usize> = (1..=GROUP_MAX).map(|n| steps_of(n).len()).collect();
         assert_eq!(sizes, [0, 1, 3, 5, 9, 12, 16, 19, 26, 31, 37, 41, 48, 53, 59, 63]);
-    }
-
-    /// Every n up to the limit, against the library's sort, on values with many ties.
-    #[test]
-    fn reduced_networks_deliver_the_wanted_ranks() {
-        let mut state = 1u64;
-        for n in 1..=128usize {
-            let ranks = [0, (n - 1) / 2, n / 2, n - 1, n / 3];
-            for wanted in ranks {
-                let network = Network::for_ranks(n, [wanted]);
-                let mut rows = vec![[0i32; LANES]; n];
-                for row in &mut rows {
-                    for value in row.iter_mut() {
-                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                        *value = (state >> 60) as i32 - 8;
-                    }
-                }
-                let mut sorted = rows.clone();
-                for lane in 0..LANES {
-                    let mut column: Vec<i32> = rows.iter().map(|row| row[lane]).collect();
-                    column.sort_unstable();
-                    for (row, value) in sorted.iter_mut().zip(column) {
-                        row[lane] = value;
-                    }
-                }
-                network.run(&mut rows);
-                assert_eq!(rows[wanted], sorted[wanted], "n {n}, rank {wanted}");
-            }
-        }
     }
 }

@@ -9,12 +9,17 @@
 //! Reference: D. Yin, Y. Chen, K. Ramchandran, P. Bartlett, "Byzantine-Robust Distributed Learning:
 //! Towards Optimal Statistical Rates", ICML 2018, definition 2.
 //! Deviations: the paper trims a share β with f/n ≤ β < 1/2, here exactly f on each side; the mean
-//! is rounded half to even. A row counts as used in a column when its value is not trimmed, equal
-//! values being ordered by row.
+//! is rounded half to even. A row counts as used in a column when its value equals one that is not
+//! trimmed.
 
-use super::{ranks, Aggregation};
+use super::columns::{mean_of_window, Window};
+use super::matrix::Matrix;
+use super::{uses_of_counts, Aggregation, OutOfRange};
 
 /// The trimmed mean of each column.
-pub(super) fn aggregate(rows: &[&[i32]], f: usize) -> Aggregation {
-    ranks::mean_of_ranks(rows, f, rows.len() - 1 - f)
+pub(super) fn aggregate(matrix: &Matrix<'_>, f: usize) -> Result<Aggregation, OutOfRange> {
+    let window = Window::Ranks { lowest: f, highest: matrix.n() - 1 - f };
+    let (values, counts) = mean_of_window(matrix, window)?;
+    let per_update = uses_of_counts(&counts, values.len(), None);
+    Ok(Aggregation { values, per_update })
 }

@@ -35,7 +35,7 @@ impl CountDivider {
     }
 
     /// `sum / count`, rounded half to even.
-    #[inline]
+    #[inline(always)]
     pub fn divide(self, sum: i32) -> i32 {
         let biased = (sum as u32).wrapping_add(self.count << BIAS_BITS);
         let floor = (u64::from(biased).wrapping_mul(self.multiplier) >> self.shift) as u32;
@@ -64,7 +64,7 @@ impl WeightDivider {
     }
 
     /// `sum / total`, rounded half to even.
-    #[inline]
+    #[inline(always)]
     pub fn divide(self, sum: i64) -> i32 {
         let biased = (sum as u64).wrapping_add(self.total << BIAS_BITS);
         // The biased sum is below 2^63, so the estimate is the quotient or one less.

@@ -7,13 +7,13 @@ use fedledger_ledger::task::AggregationRule;
 type Rows = [Vec<i32>];
 
 /// Rounds half to even, by rounding half up and stepping back from an odd result of a tie.
-fn divide(numerator: i128, denominator: i128) -> i128 {
+pub fn divide(numerator: i128, denominator: i128) -> i128 {
     let half_up = (2 * numerator + denominator).div_euclid(2 * denominator);
     let tie = (2 * numerator + denominator).rem_euclid(2 * denominator) == 0;
     half_up - i128::from(tie && half_up % 2 != 0)
 }
 
-fn root(value: u128) -> u64 {
+pub fn root(value: u128) -> u64 {
     let (mut low, mut high) = (0u128, u128::from(u64::MAX));
     while low < high {
         let middle = low + (high - low).div_ceil(2);
@@ -26,7 +26,7 @@ fn root(value: u128) -> u64 {
     low as u64
 }
 
-fn squared_distance(a: &[i32], b: &[i32]) -> u128 {
+pub fn squared_distance(a: &[i32], b: &[i32]) -> u128 {
     let squares = a.iter().zip(b).map(|(&a, &b)| (i128::from(a) - i128::from(b)).pow(2));
     squares.sum::<i128>() as u128
 }
@@ -50,8 +50,10 @@ fn whole(selected: &[bool], scores: Option<Vec<u64>>) -> Vec<UpdateUse> {
 }
 
 /// A rule by columns: `keep` gets a column's (value, row) pairs in order and leaves those to average.
+/// Only the rows in `eligible` can be used.
 fn by_column(
     rows: &Rows,
+    eligible: &[usize],
     scores: Option<Vec<u64>>,
     keep: impl Fn(Vec<(i32, usize)>) -> Vec<(i32, usize)>,
 ) -> Aggregation {
@@ -61,11 +63,13 @@ fn by_column(
     for k in 0..d {
         let mut column: Vec<(i32, usize)> = (0..rows.len()).map(|i| (rows[i][k], i)).collect();
         column.sort_unstable();
-        let kept = keep(column);
+        let kept = keep(column.clone());
         let sum: i128 = kept.iter().map(|&(value, _)| i128::from(value)).sum();
         values.push(divide(sum, kept.len() as i128) as i32);
-        for (_, row) in kept {
-            used[row] += 1;
+        // A value that equals one that is averaged is used as much as that one.
+        for (value, row) in column {
+            let candidate = eligible.contains(&row);
+            used[row] += i128::from(candidate && kept.iter().any(|&(other, _)| other == value));
         }
     }
     let per_update = used.iter().enumerate().map(|(i, &used)| UpdateUse {
@@ -105,7 +109,7 @@ fn bulyan(rows: &Rows, f: usize) -> Aggregation {
         selection.push(winner);
     }
     let first = (n - f).saturating_sub(2).max(1);
-    by_column(rows, Some(krum_scores(rows, first)), |column| {
+    by_column(rows, &selection, Some(krum_scores(rows, first)), |column| {
         let mut column: Vec<(i32, usize)> =
             column.into_iter().filter(|(_, row)| selection.contains(row)).collect();
         let theta = column.len();
@@ -212,9 +216,11 @@ pub fn aggregate(
             Aggregation { values: mean(rows, weights), per_update: whole(&vec![true; n], None) }
         }
         AggregationRule::Median => {
-            by_column(rows, None, |column| column[(n - 1) / 2..=n / 2].to_vec())
+            by_column(rows, &all, None, |column| column[(n - 1) / 2..=n / 2].to_vec())
         }
-        AggregationRule::TrimmedMean => by_column(rows, None, |column| column[f..n - f].to_vec()),
+        AggregationRule::TrimmedMean => {
+            by_column(rows, &all, None, |column| column[f..n - f].to_vec())
+        }
         AggregationRule::Krum { neighbours } => {
             let k = neighbours.map_or(n - f - 2, |k| k as usize);
             let winner = krum_order(rows, &all, k)[0];

@@ -31,14 +31,23 @@ fn means_and_medians_round_half_to_even() {
     assert_eq!(weighted.values, [12]);
 }
 
+/// Values that are equal are used alike, wherever their rows stand: an update that equals the
+/// aggregate is never one that was not selected.
 #[test]
-fn equal_values_are_used_by_row() {
-    let used = |rule: &AggregationRule, f| {
-        let uses = run(rule, f, &column(&[5, 5, 5, 5, 5]), &[1; 5]).per_update;
+fn values_equal_to_a_used_one_are_used() {
+    let used = |rule: &AggregationRule, f, values: &[i32]| {
+        let uses = run(rule, f, &column(values), &vec![1; values.len()]).per_update;
         uses.iter().map(|usage| usage.selected).collect::<Vec<_>>()
     };
-    assert_eq!(used(&AggregationRule::Median, 2), [false, false, true, false, false]);
-    assert_eq!(used(&AggregationRule::TrimmedMean, 1), [false, true, true, true, false]);
+    let (median, trimmed) = (AggregationRule::Median, AggregationRule::TrimmedMean);
+    assert_eq!(used(&median, 2, &[5, 5, 5, 5, 5]), [true; 5]);
+    assert_eq!(used(&trimmed, 1, &[5, 5, 5, 5, 5]), [true; 5]);
+    assert_eq!(used(&median, 2, &[1, 5, 9, 5, 7]), [false, true, false, true, false]);
+    assert_eq!(used(&trimmed, 1, &[1, 1, 4, 9, 9]), [true; 5]);
+    assert_eq!(used(&trimmed, 1, &[1, 2, 4, 8, 9]), [false, true, true, true, false]);
+    // All but 60 and 1000 are selected; 1, 2 and 2 are averaged.
+    let bulyan = used(&AggregationRule::Bulyan, 1, &[0, 1, 2, 2, 30, 60, 1000]);
+    assert_eq!(bulyan, [false, true, true, true, false, false, false]);
 }
 
 /// n = 5, f = 1, two neighbours. Scores: 0: 1 + 4; 1: 1 + 1; 2: 1 + 4; 4: 4 + 9; 100: 96² + 98².

@@ -1,0 +1,348 @@
+//! One kernel for the rules that order each column: a window of the sorted values, its mean, and
+//! whose values lie in it.
+//!
+//! A rule averages the values of certain ranks. Their sum follows from the window's ends alone:
+//! every value clamped to them, summed, less the ends as often as values were clamped. A value is
+//! *used* when clamping leaves it as it is, so that values equal to a used one are used too, and
+//! neither the sum nor the counts depend on the order of the rows.
+
+use std::array::from_fn;
+
+use pulp::{Simd, WithSimd};
+
+use super::blocks;
+use super::matrix::Matrix;
+use super::network::sort_group;
+use super::plan::Plan;
+use super::{simd, OutOfRange};
+use crate::canonical::VALUE_LIMIT;
+use crate::integer::CountDivider;
+
+/// Vectors that are worked on side by side.
+const VECTORS: usize = 4;
+/// A number of columns that every instruction set's vectors divide.
+pub(super) const TILE_COLUMNS: usize = 64;
+
+/// Which of a column's sorted values are averaged.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Window {
+    /// Those of ranks `lowest..=highest`.
+    Ranks {
+        /// Least rank, from 0.
+        lowest: usize,
+        /// Greatest rank.
+        highest: usize,
+    },
+    /// The `kept` values closest to the median: of two windows that are equally close the lower.
+    AroundMedian {
+        /// Number of values, at least one.
+        kept: usize,
+    },
+}
+
+impl Window {
+    fn size(self) -> usize {
+        match self {
+            Self::Ranks { lowest, highest } => highest - lowest + 1,
+            Self::AroundMedian { kept } => kept,
+        }
+    }
+}
+
+/// The mean of each column's window, rounded half to even, and in how many columns each row's value
+/// is in it.
+pub(super) fn mean_of_window(
+    matrix: &Matrix<'_>,
+    window: Window,
+) -> Result<(Vec<i32>, Vec<u64>), OutOfRange> {
+    let plan = match window {
+        Window::Ranks { .. } => Plan::to_select(matrix.n()),
+        Window::AroundMedian { .. } => Plan::to_sort(matrix.n()),
+    };
+    let divider = CountDivider::new(window.size());
+    let mut values = vec![0; matrix.d()];
+    let counts = blocks::fill(matrix, &mut values, |rows, out, counts| {
+        let whole = out.len() / TILE_COLUMNS * TILE_COLUMNS;
+        let (tiles, rest) = out.split_at_mut(whole);
+        let heads: Vec<&[i32]> = rows.iter().map(|row| &row[..whole]).collect();
+        let kernel = |rows: &[&[i32]], out: &mut [i32], counts: &mut [u64]| {
+            simd::run(Kernel { plan: &plan, window, divider, rows, out, counts })
+        };
+        let in_range = kernel(&heads, tiles, counts);
+        if rest.is_empty() {
+            return in_range;
+        }
+        // The last columns, filled up with zeros, in which every row counts as used.
+        let padded: Vec<[i32; TILE_COLUMNS]> = rows
+            .iter()
+            .map(|row| from_fn(|column| row.get(whole + column).copied().unwrap_or(0)))
+            .collect();
+        let tails: Vec<&[i32]> = padded.iter().map(<[i32; TILE_COLUMNS]>::as_slice).collect();
+        let mut last = [0; TILE_COLUMNS];
+        let tail_in_range = kernel(&tails, &mut last, counts);
+        rest.copy_from_slice(&last[..rest.len()]);
+        let added = (TILE_COLUMNS - rest.len()) as u64;
+        counts.iter_mut().for_each(|count| *count -= added);
+        in_range & tail_in_range
+    })?;
+    Ok((values, counts))
+}
+
+/// A few vectors, which start on a cache line when they fill it.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Tile<V>([V; VECTORS]);
+
+/// Works on blocks of columns, a multiple of `TILE_COLUMNS`; whether all values are in range.
+struct Kernel<'a> {
+    plan: &'a Plan,
+    window: Window,
+    divider: CountDivider,
+    rows: &'a [&'a [i32]],
+    out: &'a mut [i32],
+    counts: &'a mut [u64],
+}
+
+impl WithSimd for Kernel<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        let zero = simd.splat_i32s(0);
+        let rows: Vec<&[S::i32s]> = self.rows.iter().map(|row| S::as_simd_i32s(row).0).collect();
+        let mut places = vec![Tile([zero; VECTORS]); rows.len()];
+        let mut counters = vec![zero; rows.len()];
+        let mut range = (zero, zero);
+        let (sums, _) = S::as_mut_simd_i32s(self.out);
+        for (at, sums) in sums.chunks_exact_mut(VECTORS).enumerate() {
+            sort(simd, self.plan, &rows, at * VECTORS, &mut places);
+            let ends = ends::<S>(simd, self.plan, self.window, &places);
+            let totals = clamp(simd, &rows, at * VECTORS, &ends, &mut counters, &mut range);
+            sums.copy_from_slice(&totals.0);
+        }
+        if self.window.size() > 1 {
+            for value in self.out.iter_mut() {
+                *value = self.divider.divide(*value);
+            }
+        }
+        for (count, counter) in self.counts.iter_mut().zip(&counters) {
+            let lanes: &[u32] = pulp::bytemuck::cast_slice(std::slice::from_ref(counter));
+            *count += lanes.iter().map(|&lane| u64::from(lane)).sum::<u64>();
+        }
+        in_range::<S>(range)
+    }
+}
+
+#[inline(always)]
+fn in_range<S: Simd>((least, greatest): (S::i32s, S::i32s)) -> bool {
+    let lanes = |vector: &S::i32s| -> Vec<i32> {
+        pulp::bytemuck::cast_slice(std::slice::from_ref(vector)).to_vec()
+    };
+    lanes(&least).iter().all(|&value| value > -VALUE_LIMIT)
+        && lanes(&greatest).iter().all(|&value| value < VALUE_LIMIT)
+}
+
+/// Brings the columns of `VECTORS` vectors into the plan's order.
+#[inline(always)]
+fn sort<S: Simd>(
+    simd: S,
+    plan: &Plan,
+    rows: &[&[S::i32s]],
+    from: usize,
+    places: &mut [Tile<S::i32s>],
+) {
+    for vector in 0..VECTORS {
+        let mut first = 0;
+        for &size in &plan.groups {
+            let group = &mut places[first..first + size];
+            sort_group(simd, &rows[first..first + size], from + vector, |rank, value| {
+                group[rank].0[vector] = value;
+            });
+            first += size;
+        }
+    }
+    for &(low, high) in &plan.steps {
+        let (a, b) = (places[low], places[high]);
+        places[low] = Tile(from_fn(|v| simd.min_i32s(a.0[v], b.0[v])));
+        places[high] = Tile(from_fn(|v| simd.max_i32s(a.0[v], b.0[v])));
+    }
+}
+
+/// The ends of a window, and how many values lie below and above it in rank.
+struct Ends<V> {
+    lower: Tile<V>,
+    upper: Tile<V>,
+    below: Tile<V>,
+    above: Tile<V>,
+}
+
+#[inline(always)]
+fn ends<S: Simd>(simd: S, plan: &Plan, window: Window, places: &[Tile<S::i32s>]) -> Ends<S::i32s> {
+    let n = places.len();
+    let all = |value: usize| Tile([simd.splat_i32s(value as i32); VECTORS]);
+    match window {
+        Window::Ranks { lowest, highest } => {
+            let lower = select::<S>(simd, &plan.lists, places, lowest);
+            let upper = if highest == lowest {
+                lower
+            } else {
+                select::<S>(simd, &plan.lists, places, highest)
+            };
+            Ends { lower, upper, below: all(lowest), above: all(n - 1 - highest) }
+        }
+        Window::AroundMedian { kept } => around_median::<S>(simd, &plan.lists[0], places, kept),
+    }
+}
+
+/// The value of a rank among one or two sorted lists. With k = rank + 1 values up to it, of which i
+/// come from the first list and k − i from the second, it is the least over i of the greater of the
+/// two lists' last ones.
+#[inline(always)]
+fn select<S: Simd>(
+    simd: S,
+    lists: &[Vec<usize>],
+    places: &[Tile<S::i32s>],
+    rank: usize,
+) -> Tile<S::i32s> {
+    let [a, b] = lists else { return places[lists[0][rank]] };
+    let k = rank + 1;
+    let mut least = Tile([simd.splat_i32s(i32::MAX); VECTORS]);
+    for i in k.saturating_sub(b.len())..=k.min(a.len()) {
+        let last = match (i.checked_sub(1), (k - i).checked_sub(1)) {
+            (Some(in_a), Some(in_b)) => {
+                let (a, b) = (&places[a[in_a]], &places[b[in_b]]);
+                Tile(from_fn(|v| simd.max_i32s(a.0[v], b.0[v])))
+            }
+            (Some(in_a), None) => places[a[in_a]],
+            (None, in_b) => places[b[in_b.expect("k is at least 1")]],
+        };
+        least = Tile(from_fn(|v| simd.min_i32s(least.0[v], last.0[v])));
+    }
+    least
+}
+
+/// The window of `kept` sorted values around the median.
+///
+/// A window that starts at j is worse than the next one when its least value x_j is farther from
+/// the median m than x_{j+kept}: m − x_j > x_{j+kept} − m, which is x_j + x_{j+kept} < 2m. The left
+/// side grows with j, so the comparisons are true up to some j and false from there on.
+#[inline(always)]
+fn around_median<S: Simd>(
+    simd: S,
+    order: &[usize],
+    places: &[Tile<S::i32s>],
+    kept: usize,
+) -> Ends<S::i32s> {
+    let n = order.len();
+    let sorted = |rank: usize| &places[order[rank]].0;
+    let (one, zero) = (simd.splat_i32s(1), simd.splat_i32s(0));
+    let mut lower = Tile(*sorted(0));
+    let mut upper = Tile(*sorted(kept - 1));
+    let mut below = Tile([zero; VECTORS]);
+    for j in 0..n - kept {
+        for v in 0..VECTORS {
+            let twice_median = simd.add_i32s(sorted((n - 1) / 2)[v], sorted(n / 2)[v]);
+            let ends = simd.add_i32s(sorted(j)[v], sorted(j + kept)[v]);
+            let moves = simd.less_than_i32s(ends, twice_median);
+            lower.0[v] = simd.select_i32s(moves, sorted(j + 1)[v], lower.0[v]);
+            upper.0[v] = simd.select_i32s(moves, sorted(j + kept)[v], upper.0[v]);
+            below.0[v] = simd.select_i32s(moves, simd.add_i32s(below.0[v], one), below.0[v]);
+        }
+    }
+    let outside = simd.splat_i32s((n - kept) as i32);
+    let above = Tile(from_fn(|v| simd.sub_i32s(outside, below.0[v])));
+    Ends { lower, upper, below, above }
+}
+
+/// The sums of the values within the ends. Counts those in `counters`, row by row, and widens
+/// `range` to the least and greatest value seen.
+#[inline(always)]
+fn clamp<S: Simd>(
+    simd: S,
+    rows: &[&[S::i32s]],
+    from: usize,
+    ends: &Ends<S::i32s>,
+    counters: &mut [S::i32s],
+    range: &mut (S::i32s, S::i32s),
+) -> Tile<S::i32s> {
+    let (one, zero) = (simd.splat_i32s(1), simd.splat_i32s(0));
+    let Ends { lower, upper, below, above } = ends;
+    let mut sums: [S::i32s; VECTORS] = from_fn(|v| {
+        let outside = simd
+            .add_i32s(simd.mul_i32s(below.0[v], lower.0[v]), simd.mul_i32s(above.0[v], upper.0[v]));
+        simd.sub_i32s(zero, outside)
+    });
+    for (row, counter) in rows.iter().zip(counters) {
+        let values: &[S::i32s; VECTORS] =
+            row[from..from + VECTORS].try_into().expect("the range has that length");
+        for v in 0..VECTORS {
+            let value = values[v];
+            let clamped = simd.min_i32s(simd.max_i32s(value, lower.0[v]), upper.0[v]);
+            sums[v] = simd.add_i32s(sums[v], clamped);
+            let used = simd.equal_i32s(clamped, value);
+            *counter = simd.select_i32s(used, simd.add_i32s(*counter, one), *counter);
+            range.0 = simd.min_i32s(range.0, value);
+            range.1 = simd.max_i32s(range.1, value);
+        }
+    }
+    Tile(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every instruction set of this machine against the one without vectors, and all of them
+    /// against sorting, for every number of rows and values with many ties.
+    #[test]
+    fn every_instruction_set_computes_the_same() {
+        let mut state = 1u64;
+        for n in 1..=128usize {
+            let spread = if n % 3 == 0 { 2 } else { 22 };
+            let rows: Vec<Vec<i32>> = (0..n)
+                .map(|_| {
+                    (0..2 * TILE_COLUMNS)
+                        .map(|_| {
+                            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                            ((state >> 32) as i32) >> (32 - spread)
+                        })
+                        .collect()
+                })
+                .collect();
+            let rows: Vec<&[i32]> = rows.iter().map(Vec::as_slice).collect();
+            let kept = n - 2 * ((n - 1) / 4);
+            for window in [
+                Window::Ranks { lowest: (n - 1) / 2, highest: n / 2 },
+                Window::Ranks { lowest: n / 4, highest: n - 1 - n / 4 },
+                Window::AroundMedian { kept },
+            ] {
+                let plan = match window {
+                    Window::Ranks { .. } => Plan::to_select(n),
+                    Window::AroundMedian { .. } => Plan::to_sort(n),
+                };
+                let divider = CountDivider::new(window.size());
+                let results: Vec<(Vec<i32>, Vec<u64>)> = simd::all()
+                    .into_iter()
+                    .map(|set| {
+                        let (mut out, mut counts) = (vec![0; 2 * TILE_COLUMNS], vec![0; n]);
+                        let (plan, rows) = (&plan, rows.as_slice());
+                        let (out_of, counts_of) = (&mut out, &mut counts);
+                        let kernel =
+                            Kernel { plan, window, divider, rows, out: out_of, counts: counts_of };
+                        assert!(set.dispatch(kernel));
+                        (out, counts)
+                    })
+                    .collect();
+                assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "n {n}, {window:?}");
+                if let Window::Ranks { lowest, highest } = window {
+                    for (column, &found) in results[0].0.iter().enumerate() {
+                        let mut values: Vec<i32> = rows.iter().map(|row| row[column]).collect();
+                        values.sort_unstable();
+                        let sum: i32 = values[lowest..=highest].iter().sum();
+                        assert_eq!(found, divider.divide(sum), "n {n}, {window:?}");
+                    }
+                }
+            }
+        }
+    }
+}
