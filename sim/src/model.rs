@@ -4,8 +4,10 @@
 //! order of their names, each in row-major order, as on the ledger. A model's values are multiples
 //! of 2^−[`SCALE_BITS`]; an update is the difference of a trained model to the one it began from.
 
+mod conv;
 mod dense;
 mod kernel;
+mod network;
 pub mod train;
 
 use fedledger_ledger::task::TensorSpec;
@@ -19,7 +21,9 @@ pub use train::{train, train_with, Step, Training};
 use crate::data::Dataset;
 use crate::metrics::{evaluate, evaluate_classes, Metrics};
 use crate::seed;
+use conv::Conv;
 use dense::Dense;
+use network::Network;
 
 /// Binary digits behind the point of every parameter.
 ///
@@ -113,6 +117,22 @@ pub enum ModelSpec {
         /// Number of classes, at least 2.
         classes: usize,
     },
+    /// A small convolutional network for images: filters of 3 × 3 without padding, rectified and
+    /// averaged over squares of 2 × 2, then a linear layer: `conv.bias` (filters), `conv.weight`
+    /// (filters × channels × 3 × 3), `output.bias` (1 for two classes, else classes),
+    /// `output.weight` (as many × filters·⌊(height − 2)/2⌋·⌊(width − 2)/2⌋).
+    Cnn {
+        /// Rows of pixels, at least 4.
+        height: usize,
+        /// Pixels in a row, at least 4.
+        width: usize,
+        /// Values of a pixel, which follow each other in a row of data.
+        channels: usize,
+        /// Number of filters.
+        filters: usize,
+        /// Number of classes, at least 2.
+        classes: usize,
+    },
 }
 
 impl ModelSpec {
@@ -138,21 +158,32 @@ impl ModelSpec {
 
     /// Number of features.
     pub fn features(&self) -> usize {
-        self.dense().features
+        self.layers().features()
     }
 
     /// Number of classes that it tells apart.
     pub fn classes(&self) -> usize {
-        self.dense().outputs.max(2)
+        self.layers().outputs().max(2)
     }
 
-    fn dense(&self) -> Dense {
+    fn layers(&self) -> Network {
+        let of_classes = |classes: usize| if classes <= 2 { 1 } else { classes };
         match *self {
-            Self::Logistic { features } => Dense { features, hidden: 0, outputs: 1 },
-            Self::Mlp { features, hidden } => Dense { features, hidden, outputs: 1 },
-            Self::Softmax { features, classes } => Dense { features, hidden: 0, outputs: classes },
+            Self::Logistic { features } => {
+                Network::Dense(Dense { features, hidden: 0, outputs: 1 })
+            }
+            Self::Mlp { features, hidden } => {
+                Network::Dense(Dense { features, hidden, outputs: 1 })
+            }
+            Self::Softmax { features, classes } => {
+                Network::Dense(Dense { features, hidden: 0, outputs: classes })
+            }
             Self::SoftmaxMlp { features, hidden, classes } => {
-                Dense { features, hidden, outputs: classes }
+                Network::Dense(Dense { features, hidden, outputs: classes })
+            }
+            Self::Cnn { height, width, channels, filters, classes } => {
+                let outputs = of_classes(classes);
+                Network::Conv(Conv { height, width, channels, filters, outputs })
             }
         }
     }
@@ -176,12 +207,24 @@ impl ModelSpec {
                 ("output.bias", vec![classes]),
                 ("output.weight", vec![classes, hidden]),
             ],
+            Self::Cnn { channels, filters, .. } => {
+                let network = self.layers();
+                let taken = filters * (1 + channels * conv::SIDE * conv::SIDE);
+                let outputs = network.outputs();
+                let pooled = (network.parameters() - taken) / outputs - 1;
+                vec![
+                    ("conv.bias", vec![filters]),
+                    ("conv.weight", vec![filters, channels, conv::SIDE, conv::SIDE]),
+                    ("output.bias", vec![outputs]),
+                    ("output.weight", vec![outputs, pooled]),
+                ]
+            }
         }
     }
 
     /// d: number of parameters.
     pub fn parameters(&self) -> usize {
-        self.dense().parameters()
+        self.layers().parameters()
     }
 
     /// The schema for a task on the ledger.
@@ -200,8 +243,9 @@ impl ModelSpec {
         let mut rng = seed::stream(seed, "initial-model", 0, 0);
         let mut values = Vec::with_capacity(self.parameters());
         for (name, shape) in self.layout() {
-            let random = self.dense().hidden > 0 && name.ends_with("weight");
-            let inputs = shape.last().copied().unwrap_or(1).max(1);
+            let random = !self.layers().is_linear() && name.ends_with("weight");
+            let inputs: usize =
+                if shape.len() > 1 { shape[1..].iter().product() } else { shape[0] }.max(1);
             let bound = (6.0 / inputs as f32).sqrt();
             for _ in 0..shape.iter().product() {
                 values.push(if random { to_grid(rng.gen_range(-bound..bound)) } else { 0.0 });
@@ -259,7 +303,7 @@ impl ModelSpec {
     /// When `model` or `features` has another width.
     pub fn probabilities(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<f32> {
         let all = self.outputs(model, features);
-        match self.dense().outputs {
+        match self.layers().outputs() {
             1 => all,
             outputs => all.chunks_exact(outputs).map(|row| row[1]).collect(),
         }
@@ -272,7 +316,7 @@ impl ModelSpec {
     /// When `model` or `features` has another width.
     pub fn class_probabilities(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<f32> {
         let all = self.outputs(model, features);
-        match self.dense().outputs {
+        match self.layers().outputs() {
             1 => all.into_iter().flat_map(|positive| [1.0 - positive, positive]).collect(),
             _ => all,
         }
@@ -285,7 +329,7 @@ impl ModelSpec {
     /// When `model` or `features` has another width.
     pub fn predict(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<u32> {
         let all = self.outputs(model, features);
-        match self.dense().outputs {
+        match self.layers().outputs() {
             1 => all.into_iter().map(|positive| u32::from(positive >= 0.5)).collect(),
             outputs => all.chunks_exact(outputs).map(most_probable).collect(),
         }
@@ -293,12 +337,12 @@ impl ModelSpec {
 
     /// Probabilities, one for each output.
     fn outputs(&self, model: &[f32], features: ArrayView2<'_, f32>) -> Vec<f32> {
-        let dense = self.dense();
-        assert_eq!(features.ncols(), dense.features, "the model is for these features");
+        let network = self.layers();
+        assert_eq!(features.ncols(), network.features(), "the model is for these features");
         let features = features.as_standard_layout();
         let rows = features.as_slice().expect("standard layout is contiguous");
-        let mut outputs = dense.logits(model, rows);
-        outputs.chunks_exact_mut(dense.outputs).for_each(dense::probabilities);
+        let mut outputs = network.logits(model, rows);
+        outputs.chunks_exact_mut(network.outputs()).for_each(dense::probabilities);
         outputs
     }
 
@@ -313,16 +357,16 @@ impl ModelSpec {
         labels: &[u32],
     ) -> (f64, Vec<f32>) {
         assert!(!labels.is_empty() && labels.len() == features.nrows(), "one label for each row");
-        let dense = self.dense();
-        assert_eq!(features.ncols(), dense.features, "the model is for these features");
+        let network = self.layers();
+        assert_eq!(features.ncols(), network.features(), "the model is for these features");
         let features = features.as_standard_layout();
         let rows = features.as_slice().expect("standard layout is contiguous");
-        let mut gradient = vec![0.0; dense.parameters()];
-        let (mut room, mut total) = (dense.room(), 0.0);
+        let mut gradient = vec![0.0; network.parameters()];
+        let (mut room, mut total) = (network.room(), 0.0);
         let scale = 1.0 / labels.len() as f32;
-        for (row, &label) in rows.chunks_exact(dense.features).zip(labels) {
+        for (row, &label) in rows.chunks_exact(network.features()).zip(labels) {
             let how = (scale, true);
-            total += dense.add_gradient(model, (row, label), how, &mut room, &mut gradient);
+            total += network.add_gradient(model, (row, label), how, &mut room, &mut gradient);
         }
         (total / labels.len() as f64, gradient)
     }
@@ -333,7 +377,7 @@ impl ModelSpec {
     /// When `data` has no rows or another width.
     pub fn evaluate(&self, model: &[f32], data: &Dataset) -> Metrics {
         let labels = data.labels.to_vec();
-        if self.dense().outputs == 1 {
+        if self.layers().outputs() == 1 {
             return evaluate(&self.probabilities(model, data.features.view()), &labels);
         }
         let probabilities = self.class_probabilities(model, data.features.view());

@@ -90,7 +90,7 @@ impl SilentDrift {
 
     /// Unit vector from the model to one trained from the task's first model on the pooled rows with
     /// the source class relabelled, the same in all rounds where the public record is kept.
-    fn to_target(&self, situation: &Situation<'_>) -> Vec<f64> {
+    fn way_to_target(&self, situation: &Situation<'_>) -> Vec<f64> {
         let start = situation.record.models.first().map_or(situation.base, Vec::as_slice);
         let mut poisoned = situation.pooled.clone();
         for label in poisoned.labels.iter_mut().filter(|label| **label == self.source) {
@@ -141,7 +141,7 @@ impl Hostile for SilentDrift {
             situation.own.to_vec()
         } else {
             let axis = match self.form {
-                Form::Target => self.to_target(situation),
+                Form::Target => self.way_to_target(situation),
                 _ => self.rise(situation),
             };
             let mean = mean(situation.honest);

@@ -160,7 +160,7 @@ pub(super) fn probabilities(logits: &mut [f32]) {
 
 /// Turns logits into derivatives of the loss by them: probability − 1 for the label, else
 /// probability.
-fn slopes(logits: &mut [f32], label: u32) {
+pub(super) fn slopes(logits: &mut [f32], label: u32) {
     probabilities(logits);
     if let [probability] = logits {
         *probability -= label as f32;

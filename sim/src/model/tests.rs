@@ -4,6 +4,7 @@ use super::{to_grid, ModelError, ModelSpec, Tensor, Training, SCALE_BITS, VALUE_
 use crate::data::{fixtures::clouds, split::train_test, standardize_sites, wdbc, Dataset, Site};
 use crate::seed;
 
+const CNN: ModelSpec = ModelSpec::Cnn { height: 8, width: 7, channels: 2, filters: 3, classes: 4 };
 const SPECS: [ModelSpec; 4] = [
     ModelSpec::Logistic { features: 5 },
     ModelSpec::Mlp { features: 5, hidden: 4 },
@@ -56,7 +57,7 @@ fn loss_of_the_gradient_is_the_metric() {
 
 #[test]
 fn tensors_are_in_order_of_names_and_come_back() {
-    for spec in SPECS {
+    for spec in SPECS.into_iter().chain([CNN]) {
         let specs = spec.tensor_specs();
         assert!(specs.windows(2).all(|pair| pair[0].name.as_bytes() < pair[1].name.as_bytes()));
         let elements: u64 = specs.iter().map(|tensor| tensor.elements().expect("small")).sum();

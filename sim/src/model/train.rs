@@ -68,18 +68,19 @@ pub fn train_with(
     step: &mut impl Step,
 ) -> Vec<f32> {
     assert!(data.rows() > 0 && training.batch_size > 0, "there are rows and batches to train on");
-    let dense = spec.dense();
-    assert_eq!(data.width(), dense.features, "the model is for these features");
-    assert_eq!(base.len(), dense.parameters(), "one value for each parameter");
+    let network = spec.layers();
+    let width = network.features();
+    assert_eq!(data.width(), width, "the model is for these features");
+    assert_eq!(base.len(), network.parameters(), "one value for each parameter");
     let features = data.features.as_standard_layout();
     let features = features.as_slice().expect("standard layout is contiguous");
-    let row = |k: usize| (&features[k * dense.features..(k + 1) * dense.features], data.labels[k]);
+    let row = |k: usize| (&features[k * width..(k + 1) * width], data.labels[k]);
     let decay: Vec<f32> =
         spec.biases().into_iter().map(|bias| if bias { 0.0 } else { training.l2 }).collect();
     let mut model = base.to_vec();
     let mut velocity = vec![0.0f32; model.len()];
     let mut gradient = vec![0.0f32; model.len()];
-    let mut room = dense.room();
+    let mut room = network.room();
     for _ in 0..training.epochs {
         let order = pass(data, training.class_balanced, rng);
         for batch in order.chunks(training.batch_size) {
@@ -88,7 +89,7 @@ pub fn train_with(
             }
             let scale = 1.0 / batch.len() as f32;
             for &k in batch {
-                dense.add_gradient(&model, row(k), (scale, false), &mut room, &mut gradient);
+                network.add_gradient(&model, row(k), (scale, false), &mut room, &mut gradient);
             }
             step.gradient(&model, &mut gradient);
             for ((value, speed), slope) in model.iter_mut().zip(&mut velocity).zip(&gradient) {

@@ -48,7 +48,7 @@ pub fn reconstruct(
         .collect();
     found.sort_by(|a, b| a.misfit.total_cmp(&b.misfit));
     // The better half speaks.
-    found.truncate((found.len() + 1) / 2);
+    found.truncate(found.len().div_ceil(2));
     let best = found[0].clone();
     let aligned: Vec<Array2<f32>> =
         found.iter().map(|one| aligned(&best.rows, &one.rows, labels)).collect();

@@ -16,8 +16,11 @@ fn array<T: npyz::AutoSerialize>(shape: &[u64], values: Vec<T>) -> Vec<u8> {
     bytes
 }
 
+/// A change to the arrays of a file, by name.
+type Edit = dyn Fn(&mut Vec<(String, Vec<u8>)>);
+
 /// A file with two 4 × 4 images a part, changed by `edit`, and its folder.
-fn file(edit: &dyn Fn(&mut Vec<(String, Vec<u8>)>)) -> (tempfile::TempDir, PathBuf) {
+fn file(edit: &Edit) -> (tempfile::TempDir, PathBuf) {
     let mut arrays = Vec::new();
     for part in ["train", "val", "test"] {
         let pixels: Vec<u8> = (0..32).map(|k| k * 5).collect();
@@ -62,7 +65,6 @@ fn labels_may_be_wide_integers_in_one_dimension() {
 
 #[test]
 fn other_layouts_are_refused_by_array() {
-    type Edit = dyn Fn(&mut Vec<(String, Vec<u8>)>);
     let cases: [(&str, &Edit); 6] = [
         ("val_labels", &|arrays| drop(arrays.remove(3))),
         ("train_images", &|arrays| arrays[0].1 = array(&[32], vec![0u8; 32])),
