@@ -15,10 +15,14 @@
 //!
 //! One file for each rule, with its formula, parameters, precondition, source and deviations.
 
+mod baselines;
 mod blocks;
 mod bulyan;
 mod centered_clipping;
 mod columns;
+mod dnc;
+mod evidence;
+mod filtered_trimmed_mean;
 mod geometric_median;
 mod krum;
 mod matrix;
@@ -28,9 +32,12 @@ mod median;
 mod network;
 mod pairs;
 mod plan;
+mod pre_aggregation;
 mod precondition;
+mod seed;
 mod simd;
 mod span;
+mod spectral;
 mod trimmed_mean;
 
 use fedledger_ledger::limits::{MEMBERS_MAX, PARAMETERS_MAX};
@@ -38,6 +45,8 @@ use fedledger_ledger::task::AggregationRule;
 use ndarray::{ArrayView2, CowArray, Ix2};
 use thiserror::Error;
 
+pub use baselines::{mahalanobis_squared_micro, reconstruction_error_micro};
+pub use evidence::{alignments, cosines_micro, foolsgold_similarity_micro, Alignment};
 pub use measures::{cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared};
 pub use precondition::{check_precondition, PreconditionError};
 
@@ -129,12 +138,26 @@ pub enum AggregateError {
     },
 }
 
+/// What a rule is given besides the updates.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// f: how many of the updates the rule is to withstand.
+    pub f: usize,
+    /// See [`aggregate`].
+    pub weights: &'a [u64],
+    /// See [`aggregate`].
+    pub start: Option<&'a [i32]>,
+    /// What bucketing and DnC draw from: public, the same on every node, and known only once no
+    /// member can change its update any more.
+    pub seed: u64,
+}
+
 /// Aggregates `updates` (n × d, one row per member in ascending member id) by `rule`, withstanding
-/// `f` Byzantine updates within the rule's precondition.
+/// `f` Byzantine updates within the rule's precondition, with a seed of 0.
 ///
 /// `weights` are relative and positive, one for each row; only their proportions matter. The mean,
-/// the geometric median, centered clipping and the final mean of Multi-Krum use them;
-/// coordinate-wise median, trimmed mean and Bulyan, and every selection by distance, ignore them.
+/// the geometric median, centered clipping and the final means of Multi-Krum and DnC use them;
+/// coordinate-wise median, the trimmed means and Bulyan, and every selection, ignore them.
 /// Capping what a member may declare is the caller's part. `start` is the centre that centered
 /// clipping starts from, the task's previous aggregate; zero when absent. Other rules ignore it.
 ///
@@ -147,12 +170,24 @@ pub fn aggregate(
     weights: &[u64],
     start: Option<&[i32]>,
 ) -> Result<Aggregation, AggregateError> {
+    aggregate_on(rule, updates, &Terms { f, weights, start, seed: 0 })
+}
+
+/// Aggregates as [`aggregate`] does, on terms that include a seed.
+///
+/// # Errors
+/// See [`AggregateError`]; nothing is computed then.
+pub fn aggregate_on(
+    rule: &AggregationRule,
+    updates: ArrayView2<'_, i32>,
+    terms: &Terms<'_>,
+) -> Result<Aggregation, AggregateError> {
     let (n, d) = updates.dim();
-    check_precondition(rule, n, f)?;
-    check_inputs(n, d, weights, start)?;
+    check_precondition(rule, n, terms.f)?;
+    check_inputs(n, d, terms.weights, terms.start)?;
     let matrix = rows_contiguous(updates);
     let rows = rows_of(&matrix);
-    let found = by_rule(rule, f, &Matrix::new(rows.clone()), weights, start);
+    let found = by_rule(rule, &Matrix::new(rows.clone()), terms);
     found.map_err(|OutOfRange| {
         let (row, column) =
             blocks::find_out_of_range(&rows).expect("a kernel saw a value that is out of range");
@@ -167,11 +202,10 @@ struct OutOfRange;
 
 fn by_rule(
     rule: &AggregationRule,
-    f: usize,
     matrix: &Matrix<'_>,
-    weights: &[u64],
-    start: Option<&[i32]>,
+    terms: &Terms<'_>,
 ) -> Result<Aggregation, OutOfRange> {
+    let Terms { f, weights, start, seed } = *terms;
     match rule {
         AggregationRule::Mean => mean::aggregate(matrix, weights),
         AggregationRule::Median => median::aggregate(matrix),
@@ -186,6 +220,22 @@ fn by_rule(
         AggregationRule::Bulyan => bulyan::aggregate(matrix, f),
         AggregationRule::CenteredClipping { iterations, radius_milli } => {
             centered_clipping::aggregate(matrix, weights, start, *iterations, *radius_milli)
+        }
+        AggregationRule::FilteredTrimmedMean { iterations } => {
+            filtered_trimmed_mean::aggregate(matrix, f, *iterations)
+        }
+        AggregationRule::DivideAndConquer { coordinates, iterations, removed_milli } => {
+            let parameters = dnc::Parameters {
+                coordinates: *coordinates,
+                iterations: *iterations,
+                removed: dnc::removed(f, *removed_milli),
+            };
+            dnc::aggregate(matrix, weights, &parameters, seed)
+        }
+        AggregationRule::PreAggregated { stages, rule } => {
+            let prepared = pre_aggregation::prepare(stages, f, matrix, weights, seed)?;
+            let inner = Terms { weights: &prepared.weights, ..*terms };
+            Ok(prepared.attribute(by_rule(rule, &prepared.matrix, &inner)?))
         }
     }
 }

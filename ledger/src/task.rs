@@ -3,6 +3,8 @@
 //! Everything here is data on the ledger. The contract interprets it and refuses what cannot work
 //! (a rule whose precondition fails, a schema over the limits) when the task is created.
 
+mod inner_rule;
+
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +86,56 @@ pub enum AggregationRule {
         /// Clipping radius in thousandths of the median distance to the starting centre.
         #[n(1)]
         radius_milli: u32,
+    },
+    /// A rule over updates that were transformed first, stage by stage in order.
+    #[n(8)]
+    PreAggregated {
+        /// The transformations, 1 to 4.
+        #[n(0)]
+        stages: Vec<PreAggregation>,
+        /// The rule, which is no pre-aggregated one itself.
+        #[cbor(n(1), with = "inner_rule")]
+        rule: Box<AggregationRule>,
+    },
+    /// Spectral filter, then the trimmed mean of what it leaves ("TM++").
+    #[n(9)]
+    FilteredTrimmedMean {
+        /// Most filter steps, 1 to 128.
+        #[n(0)]
+        iterations: u32,
+    },
+    /// Mean of the updates that project least on the direction of greatest variance (DnC).
+    #[n(10)]
+    DivideAndConquer {
+        /// Number of coordinates that an iteration samples, 1 to 100,000; all of them when absent.
+        #[n(0)]
+        coordinates: Option<u32>,
+        /// Number of iterations, 1 to 16.
+        #[n(1)]
+        iterations: u32,
+        /// Updates that an iteration removes, in thousandths of f, 1 to 2,000.
+        #[n(2)]
+        removed_milli: u32,
+    },
+}
+
+/// A transformation of the updates before a rule aggregates them. Definitions, sources and
+/// preconditions: `fedledger_contract::aggregate`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PreAggregation {
+    /// Nearest-neighbour mixing: each update becomes the mean of the n − f nearest to it.
+    #[n(0)]
+    NearestNeighbours,
+    /// Adaptive robust clipping: the longest updates are scaled down to the longest of the others.
+    #[n(1)]
+    AdaptiveClipping,
+    /// Updates are averaged in buckets that the round's seed draws.
+    #[n(2)]
+    Bucketing {
+        /// Updates in a bucket, 1 to n; the last bucket may have fewer.
+        #[n(0)]
+        size: u32,
     },
 }
 

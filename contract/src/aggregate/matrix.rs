@@ -6,7 +6,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::simd;
+use super::{blocks, simd, OutOfRange};
 use crate::integer::CountDivider;
 
 /// Binary digits of a scale factor.
@@ -77,6 +77,26 @@ impl<'a> Matrix<'a> {
     /// The matrix of some of the rows.
     pub(super) fn picked(&self, rows: &[usize]) -> Self {
         self.staged(rows.iter().map(|&row| Source::Row(row)).collect())
+    }
+
+    /// Looks for values that are out of range, for a rule whose first pass does not read all.
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        match blocks::find_out_of_range(&self.members) {
+            None => Ok(()),
+            Some(_) => Err(OutOfRange),
+        }
+    }
+
+    /// Some columns of every row, copied.
+    pub(super) fn columns(&self, columns: &[usize]) -> Vec<Vec<i32>> {
+        let mut rows = vec![Vec::with_capacity(columns.len()); self.n()];
+        let mut scratch = Vec::new();
+        for &column in columns {
+            for (row, piece) in rows.iter_mut().zip(self.pieces(column, 1, &mut scratch)) {
+                row.push(piece[0]);
+            }
+        }
+        rows
     }
 
     /// `length` columns of every row from `from` on; rows that have to be made are made in

@@ -117,16 +117,20 @@ impl WithSimd for Dot<'_> {
 /// When the lengths differ.
 pub fn cosine_micro(a: &[i32], b: &[i32]) -> i64 {
     assert_eq!(a.len(), b.len(), "both vectors have one value for each parameter");
-    let (product, a_square, b_square) = (dot(a, b), dot(a, a), dot(b, b));
+    cosine_of(dot(a, b), dot(a, a).unsigned_abs(), dot(b, b).unsigned_abs())
+}
+
+/// The cosine from ⟨a, b⟩, ‖a‖² and ‖b‖², as [`cosine_micro`] rounds it.
+pub(super) fn cosine_of(product: i128, a_square: u128, b_square: u128) -> i64 {
     if a_square == 0 || b_square == 0 {
         return 0;
     }
     let magnitude = product.unsigned_abs();
-    // Squares are below 2^72, so c²·‖a‖² and 10^12·|⟨a, b⟩| are below 2^112.
+    // Squares are below 2^77, so c²·‖a‖² and 10^12·|⟨a, b⟩| are below 2^117.
     let right = wide_mul(magnitude * 1_000_000_000_000, magnitude);
     let fits = |c: u64| {
         let square = u128::from(c) * u128::from(c);
-        wide_mul(square * a_square.unsigned_abs(), b_square.unsigned_abs()) <= right
+        wide_mul(square * a_square, b_square) <= right
     };
     let (mut low, mut high) = (0u64, 1_000_000u64);
     while low < high {

@@ -2,13 +2,26 @@
 //! numbers, and again before every aggregation.
 
 use fedledger_ledger::limits::MEMBERS_MAX;
-use fedledger_ledger::task::AggregationRule;
+use fedledger_ledger::task::{AggregationRule, PreAggregation};
 use thiserror::Error;
+
+use super::dnc;
 
 /// Most iterations of an iterative rule.
 const ITERATIONS_MAX: u64 = 64;
 /// Largest clipping radius: a thousand times the median distance clips nothing that matters.
 const RADIUS_MILLI_MAX: u64 = 1_000_000;
+
+/// Most filter steps of TM++: each gives at least one update the weight zero.
+const FILTER_STEPS_MAX: u64 = MEMBERS_MAX as u64;
+/// Most coordinates that DnC samples, which are copied.
+const SAMPLED_MAX: u64 = 100_000;
+/// Most iterations of DnC.
+const DRAWS_MAX: u64 = 16;
+/// Most updates that DnC removes in an iteration, in thousandths of f.
+const REMOVED_MILLI_MAX: u64 = 2_000;
+/// Most stages of a pre-aggregated rule.
+const STAGES_MAX: u64 = 4;
 
 /// Why a rule is not defined for n updates of which f may be Byzantine.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -53,6 +66,9 @@ pub enum PreconditionError {
         /// f.
         f: usize,
     },
+    /// A pre-aggregated rule is inside another one.
+    #[error("pre_aggregated holds another pre_aggregated rule, expected its stages in one list")]
+    Nested,
 }
 
 /// Checks that `rule` is defined for `n` updates of which `f` may be Byzantine.
@@ -100,7 +116,65 @@ pub fn check_precondition(
             within("iterations", iterations, 1, ITERATIONS_MAX)?;
             within("radius_milli", radius_milli, 1, RADIUS_MILLI_MAX)
         }
+        AggregationRule::FilteredTrimmedMean { iterations } => {
+            within("iterations", iterations, 1, FILTER_STEPS_MAX)
+        }
+        AggregationRule::DivideAndConquer { coordinates, iterations, removed_milli } => {
+            coordinates.map_or(Ok(()), |found| within("coordinates", found, 1, SAMPLED_MAX))?;
+            within("iterations", iterations, 1, DRAWS_MAX)?;
+            within("removed_milli", removed_milli, 1, REMOVED_MILLI_MAX)?;
+            let removed = dnc::removed(f, removed_milli) as u32;
+            within("removed_milli · f / 1000", removed, 0, n as u64 - 1)
+        }
+        AggregationRule::PreAggregated { ref stages, ref rule } => {
+            within("number of stages", stages.len() as u32, 1, STAGES_MAX)?;
+            check_stages(stages, rule, n, f)
+        }
     }
+}
+
+/// The rule sees what the stages leave; f updates can spoil at most f buckets.
+fn check_stages(
+    stages: &[PreAggregation],
+    rule: &AggregationRule,
+    n: usize,
+    f: usize,
+) -> Result<(), PreconditionError> {
+    if matches!(rule, AggregationRule::PreAggregated { .. }) {
+        return Err(PreconditionError::Nested);
+    }
+    let mut left = n;
+    for stage in stages {
+        let majority = |rule| {
+            let needed = f.saturating_mul(2).saturating_add(1);
+            let condition = "n > 2f";
+            if left >= needed {
+                Ok(())
+            } else {
+                Err(PreconditionError::TooFew { rule, condition, f, needed, n: left })
+            }
+        };
+        match *stage {
+            PreAggregation::NearestNeighbours => majority("nearest_neighbours")?,
+            PreAggregation::AdaptiveClipping => majority("adaptive_clipping")?,
+            PreAggregation::Bucketing { size } => {
+                let (found, max) = (u64::from(size), left as u64);
+                if !(1..=max).contains(&found) {
+                    return Err(PreconditionError::Parameter {
+                        rule: "bucketing",
+                        parameter: "size",
+                        found,
+                        min: 1,
+                        max,
+                        n: left,
+                        f,
+                    });
+                }
+                left = left.div_ceil(size as usize);
+            }
+        }
+    }
+    check_precondition(rule, left, f)
 }
 
 /// Name, precondition as text, and as the least n = factor · f + more.
@@ -114,5 +188,8 @@ fn requirement(rule: &AggregationRule) -> (&'static str, &'static str, usize, us
         AggregationRule::GeometricMedian { .. } => ("geometric_median", "n > 2f", 2, 1),
         AggregationRule::Bulyan => ("bulyan", "n >= 4f + 3", 4, 3),
         AggregationRule::CenteredClipping { .. } => ("centered_clipping", "n > 2f", 2, 1),
+        AggregationRule::FilteredTrimmedMean { .. } => ("filtered_trimmed_mean", "n > 2f", 2, 1),
+        AggregationRule::DivideAndConquer { .. } => ("divide_and_conquer", "n > 2f", 2, 1),
+        AggregationRule::PreAggregated { .. } => ("pre_aggregated", "n > 2f", 2, 1),
     }
 }

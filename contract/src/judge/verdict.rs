@@ -31,11 +31,14 @@ fn weighs(rule: &AggregationRule) -> bool {
         AggregationRule::Mean
         | AggregationRule::MultiKrum { .. }
         | AggregationRule::GeometricMedian { .. }
-        | AggregationRule::CenteredClipping { .. } => true,
+        | AggregationRule::CenteredClipping { .. }
+        | AggregationRule::DivideAndConquer { .. } => true,
         AggregationRule::Median
         | AggregationRule::TrimmedMean
         | AggregationRule::Krum { .. }
+        | AggregationRule::FilteredTrimmedMean { .. }
         | AggregationRule::Bulyan => false,
+        AggregationRule::PreAggregated { rule, .. } => weighs(rule),
     }
 }
 

@@ -2,11 +2,13 @@
 #![allow(missing_docs)]
 
 mod agreement;
+mod composed;
 mod invariance;
 mod misuse;
 mod naive;
 mod published;
 mod real;
+mod spectral;
 
 use fedledger_ledger::task::AggregationRule;
 use ndarray::Array2;

@@ -249,5 +249,6 @@ pub fn aggregate(
         AggregationRule::CenteredClipping { iterations, radius_milli } => {
             centered_clipping(rows, weights, start, iterations, radius_milli)
         }
+        ref other => panic!("{other:?} has a twin of its own"),
     }
 }
