@@ -4,6 +4,7 @@ use fedledger_ledger::block::ValidatorSet;
 use fedledger_ledger::decision::Decision;
 use fedledger_ledger::entry::{Entry, EntryBody, Receipt, Rejection};
 use fedledger_ledger::ids::{Height, RoundNumber, TaskId, TimeMs};
+use fedledger_ledger::keys::{KeyCache, PublicKey};
 use fedledger_ledger::limits::BLOCK_TRANSACTIONS_MAX;
 use fedledger_ledger::state::{StateRead, Writes};
 use fedledger_ledger::transaction::{Action, Transaction};
@@ -17,7 +18,7 @@ use crate::records::ChainHead;
 use crate::round;
 use crate::state::StateView;
 use crate::state_key;
-use crate::validators::validator_set;
+use crate::validators::{validator_keys, validator_set};
 
 /// What a block says, apart from its header's links.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +116,42 @@ pub fn apply_block(
     state: &dyn StateRead,
     input: &BlockInput<'_>,
 ) -> Result<BlockEffects, BlockError> {
+    apply_block_with(&mut ExecutionCache::default(), state, input)
+}
+
+/// What an executor worked out in one block and may use again in the next: keys as points, and the
+/// validator set of a list of keys. It is looked up by what it follows from, so no cache, old or
+/// from another ledger, changes what a block leads to.
+#[derive(Debug, Clone, Default)]
+pub struct ExecutionCache {
+    keys: KeyCache,
+    validators: Option<(Vec<PublicKey>, ValidatorSet)>,
+}
+
+impl ExecutionCache {
+    /// The validators of the height after the state's.
+    fn validators(&mut self, state: &StateView<'_>) -> ValidatorSet {
+        let keys = validator_keys(state);
+        match &self.validators {
+            Some((known, set)) if *known == keys => set.clone(),
+            _ => {
+                let set = validator_set(state);
+                self.validators = Some((keys, set.clone()));
+                set
+            }
+        }
+    }
+}
+
+/// As [`apply_block`], for whoever carries out many blocks.
+///
+/// # Errors
+/// As [`apply_block`].
+pub fn apply_block_with(
+    cache: &mut ExecutionCache,
+    state: &dyn StateRead,
+    input: &BlockInput<'_>,
+) -> Result<BlockEffects, BlockError> {
     let head = StateView::new(state).chain_head().ok_or(BlockError::NoGenesis)?;
     check_header(state, &head, input)?;
     let mut context = Context::new(state, head.chain_id.clone(), input.height, input.time);
@@ -127,7 +164,7 @@ pub fn apply_block(
     round::advance(&mut context);
     let mut receipts = Vec::with_capacity(input.transactions.len());
     for (index, transaction) in input.transactions.iter().enumerate() {
-        check_in(&context.state, transaction)
+        check_in(&context.state, &mut cache.keys, transaction)
             .map_err(|fault| BlockError::Transaction { index, fault })?;
         receipts.push(apply_transaction(&mut context, transaction));
     }
@@ -136,7 +173,7 @@ pub fn apply_block(
     context
         .state
         .put(state_key::CHAIN_HEAD, &ChainHead { height: input.height, time: input.time, ..head });
-    let validators = validator_set(&context.state);
+    let validators = cache.validators(&context.state);
     let (writes, entries) = context.finish();
     Ok(BlockEffects { writes, entries, receipts, validators })
 }
@@ -167,7 +204,7 @@ fn check_header(
 fn apply_transaction(context: &mut Context<'_>, transaction: &Transaction) -> Receipt {
     let body = &transaction.body;
     context.state.put(&state_key::nonce(&body.member), &body.nonce);
-    let result = match context.state.member(&body.member) {
+    let result = match context.state.member_shared(&body.member) {
         Some(member) if member.is_active() => apply_action(context, transaction),
         _ => Err(Rejection::MemberSuspended),
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedledger_ledger::ids::{ChainId, MemberId, Nonce};
+use fedledger_ledger::keys::KeyCache;
 use fedledger_ledger::limits::{BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use fedledger_ledger::state::StateRead;
 use fedledger_ledger::transaction::Transaction;
@@ -66,11 +67,12 @@ pub fn check_transaction(
     state: &dyn StateRead,
     transaction: &Transaction,
 ) -> Result<(), TransactionFault> {
-    check_in(&StateView::new(state), transaction)
+    check_in(&StateView::new(state), &mut KeyCache::default(), transaction)
 }
 
 pub(crate) fn check_in(
     state: &StateView<'_>,
+    keys: &mut KeyCache,
     transaction: &Transaction,
 ) -> Result<(), TransactionFault> {
     let body = &transaction.body;
@@ -79,14 +81,15 @@ pub(crate) fn check_in(
         let found = body.chain_id.clone();
         return Err(TransactionFault::WrongChain { expected: chain_id, found });
     }
-    let Some(member) = state.member(&body.member) else {
+    let Some(member) = state.member_shared(&body.member) else {
         return Err(TransactionFault::UnknownMember { member: body.member.clone() });
     };
     let found = transaction.to_bytes().len();
     if found > TRANSACTION_BYTES_MAX {
         return Err(TransactionFault::TooLong { found, max: TRANSACTION_BYTES_MAX });
     }
-    if !transaction.is_signed_by(&member.spec.keys.member) {
+    let key = keys.decode(&member.spec.keys.member);
+    if !key.is_some_and(|key| transaction.is_signed_by_decoded(&key)) {
         return Err(TransactionFault::BadSignature { member: body.member.clone() });
     }
     check_nonce(body.nonce, state.nonce(&body.member).next(), &body.member)
@@ -113,6 +116,7 @@ pub fn select_transactions<'t>(
     let view = StateView::new(state);
     let mut next: BTreeMap<MemberId, Nonce> = BTreeMap::new();
     let mut bytes = 0usize;
+    let mut keys = KeyCache::default();
     let mut selected = Vec::new();
     for transaction in waiting {
         if selected.len() == BLOCK_TRANSACTIONS_MAX {
@@ -125,7 +129,7 @@ pub fn select_transactions<'t>(
         if body.nonce != expected || length > bytes_max.saturating_sub(bytes) {
             continue;
         }
-        match check_in(&view, transaction) {
+        match check_in(&view, &mut keys, transaction) {
             Ok(()) | Err(TransactionFault::WrongNonce { .. }) => {}
             Err(_) => continue,
         }

@@ -38,14 +38,16 @@ mod validators;
 #[cfg(test)]
 mod testing;
 
-pub use block::{apply_block, BlockEffects, BlockError, BlockInput};
+pub use block::{
+    apply_block, apply_block_with, BlockEffects, BlockError, BlockInput, ExecutionCache,
+};
 pub use change_check::ChangeFault;
 pub use check::{check_transaction, select_transactions, TransactionFault};
 pub use decide::{decide, pending, BlobRead, DecideError, Decided, Pending, PendingKind};
 pub use genesis::{genesis, GenesisError};
 pub use judge::{judge, judge_updates, RoundInputs, RoundJudgement};
 pub use outcome::DecisionFault;
-pub use replay::{Recomputed, ReplayError, ReplayedBlock, Replayer};
+pub use replay::{MissingBlob, Recomputed, ReplayError, ReplayedBlock, Replayer};
 pub use round::next_deadline;
 pub use state::StateView;
 pub use task_check::{check_task, TaskFault};

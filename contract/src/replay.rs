@@ -12,11 +12,11 @@ use fedledger_ledger::block::{Block, CommitCertificate};
 use fedledger_ledger::entry::{Entry, Receipt};
 use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::ids::{Digest, Height, RoundNumber, TaskId};
-use fedledger_ledger::state::{MemoryState, StateError};
+use fedledger_ledger::state::{LatestState, StateError};
 use fedledger_ledger::verify::{ChainVerifier, VerifiedBlock, VerifyError};
 use thiserror::Error;
 
-use crate::block::{apply_block, BlockError, BlockInput};
+use crate::block::{apply_block_with, BlockError, BlockInput, ExecutionCache};
 use crate::decide::{decide, BlobRead, DecideError};
 use crate::genesis::{genesis, GenesisError};
 use difference::{first_difference, Difference};
@@ -32,6 +32,19 @@ pub struct ReplayedBlock {
     pub receipts: Vec<Receipt>,
     /// The decisions that were computed again and found the same, with the models they led to.
     pub recomputed: Vec<Recomputed>,
+    /// The decisions that could not be computed again, because a blob is not at hand.
+    pub missing: Vec<MissingBlob>,
+}
+
+/// A decision that cannot be computed again here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingBlob {
+    /// The task.
+    pub task: TaskId,
+    /// The round.
+    pub round: RoundNumber,
+    /// The first blob that is not at hand, or whose bytes are not those of its digest.
+    pub blob: Digest,
 }
 
 /// A decision that was computed again.
@@ -80,20 +93,6 @@ pub enum ReplayError {
         /// What is wrong.
         source: StateError,
     },
-    /// A decision cannot be computed again because a blob is missing.
-    #[error(
-        "block {height}: the decision on round {round} of `{task}` cannot be recomputed: {source}"
-    )]
-    NotRecomputed {
-        /// The block's height.
-        height: Height,
-        /// The task.
-        task: TaskId,
-        /// The round.
-        round: RoundNumber,
-        /// What is missing.
-        source: DecideError,
-    },
     /// A decision is not what its inputs lead to.
     #[error(
         "block {height}: {field} of the decision on round {round} of `{task}` is {found}, its \
@@ -119,7 +118,8 @@ pub enum ReplayError {
 #[derive(Debug)]
 pub struct Replayer {
     chain: ChainVerifier,
-    state: MemoryState,
+    state: LatestState,
+    cache: ExecutionCache,
     genesis_entries: Vec<Entry>,
 }
 
@@ -133,12 +133,13 @@ impl Replayer {
     /// Never: an empty state takes the writes of a genesis that was checked.
     pub fn new(document: &Genesis) -> Result<Self, ReplayError> {
         let effects = genesis(document).map_err(|error| ReplayError::Genesis(Box::new(error)))?;
-        let mut state = MemoryState::latest_only();
+        let mut state = LatestState::new();
         state
             .apply(0, &effects.writes)
             .map_err(|source| ReplayError::State { height: Height(0), source })?;
         let chain = ChainVerifier::new(document, effects.validators);
-        Ok(Self { chain, state, genesis_entries: effects.entries })
+        let cache = ExecutionCache::default();
+        Ok(Self { chain, state, cache, genesis_entries: effects.entries })
     }
 
     /// The entries of genesis.
@@ -147,7 +148,7 @@ impl Replayer {
     }
 
     /// The state after the latest block.
-    pub fn state(&self) -> &MemoryState {
+    pub fn state(&self) -> &LatestState {
         &self.state
     }
 
@@ -168,19 +169,20 @@ impl Replayer {
         blobs: Option<&dyn BlobRead>,
     ) -> Result<ReplayedBlock, ReplayError> {
         let height = block.header.height;
-        self.check_identity(block, certificate)?;
+        // Signatures before what is costly: nothing is carried out that nobody decided.
+        let decided = self.chain.verify(block, certificate)?;
         let input = BlockInput {
             height,
             time: block.header.time,
             transactions: &block.body.transactions,
             decisions: &block.body.decisions,
         };
-        let effects = apply_block(&self.state, &input)
+        let effects = apply_block_with(&mut self.cache, &self.state, &input)
             .map_err(|source| ReplayError::Contents { height, source: Box::new(source) })?;
-        let verified = self.chain.push(block, certificate, &effects.validators)?;
-        let recomputed = match blobs {
+        let verified = self.chain.advance(decided, &effects.validators)?;
+        let (recomputed, missing) = match blobs {
             Some(blobs) => self.recompute(block, blobs)?,
-            None => Vec::new(),
+            None => (Vec::new(), Vec::new()),
         };
         let expected = self
             .state
@@ -191,47 +193,27 @@ impl Replayer {
             return Err(ReplayError::AppHash { height, expected, found });
         }
         let (entries, receipts) = (effects.entries, effects.receipts);
-        Ok(ReplayedBlock { verified, entries, receipts, recomputed })
-    }
-
-    /// Checks first what a bent byte of a stored block breaks, so that the place is named rather
-    /// than its consequences: height, the body's hash, and the block that the certificate is for.
-    fn check_identity(
-        &self,
-        block: &Block,
-        certificate: &CommitCertificate,
-    ) -> Result<(), VerifyError> {
-        let (expected, found) = (self.height().next(), block.header.height);
-        if found != expected {
-            return Err(VerifyError::Height { expected, found });
-        }
-        block.check_consistency()?;
-        let hash = block.hash();
-        if (certificate.height, certificate.block) != (found, hash) {
-            return Err(VerifyError::CertificateSubject {
-                height: found,
-                expected: hash,
-                found_height: certificate.height,
-                found: certificate.block,
-            });
-        }
-        Ok(())
+        Ok(ReplayedBlock { verified, entries, receipts, recomputed, missing })
     }
 
     fn recompute(
         &self,
         block: &Block,
         blobs: &dyn BlobRead,
-    ) -> Result<Vec<Recomputed>, ReplayError> {
+    ) -> Result<(Vec<Recomputed>, Vec<MissingBlob>), ReplayError> {
         let height = block.header.height;
-        let mut recomputed = Vec::new();
+        let (mut recomputed, mut missing) = (Vec::new(), Vec::new());
         for decision in &block.body.decisions {
             let (task, round) = decision.subject();
             let task = task.clone();
             let decided = match decide(&self.state, &task, blobs) {
                 Ok(decided) => decided,
-                Err(source) => {
-                    return Err(ReplayError::NotRecomputed { height, task, round, source })
+                Err(DecideError::MissingBlob { digest: blob }) => {
+                    missing.push(MissingBlob { task, round, blob });
+                    continue;
+                }
+                Err(DecideError::NotPending { .. }) => {
+                    unreachable!("the block was carried out, so the state waits for its decisions")
                 }
             };
             if let Some(difference) = first_difference(&decided.decision, decision) {
@@ -240,6 +222,6 @@ impl Replayer {
             }
             recomputed.push(Recomputed { task, round, blobs: decided.blobs });
         }
-        Ok(recomputed)
+        Ok((recomputed, missing))
     }
 }

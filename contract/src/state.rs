@@ -1,5 +1,9 @@
 //! Typed reading and writing of the state.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use fedledger_ledger::codec::to_canonical;
 use fedledger_ledger::ids::{Digest, MemberId, Nonce, TaskId};
 use fedledger_ledger::log::{Frontier, LogHead, LOG_HEAD_KEY};
@@ -18,12 +22,34 @@ use crate::state_key;
 pub struct StateView<'a> {
     base: &'a dyn StateRead,
     writes: Writes,
+    decoded: RefCell<Decoded>,
+}
+
+/// Records that are asked for again and again in one block and seldom change, as they were decoded.
+/// Writing one of them forgets it.
+#[derive(Default)]
+struct Decoded {
+    member_ids: Option<Rc<Vec<MemberId>>>,
+    members: BTreeMap<MemberId, Option<Rc<MemberRecord>>>,
+    specs: BTreeMap<TaskId, Option<Rc<TaskSpec>>>,
+}
+
+impl Decoded {
+    fn forget(&mut self, key: &str) {
+        if key == state_key::MEMBERS {
+            self.member_ids = None;
+        } else if key.starts_with("member/") {
+            self.members.clear();
+        } else if key.starts_with("task/") && key.ends_with("/spec") {
+            self.specs.clear();
+        }
+    }
 }
 
 impl<'a> StateView<'a> {
     /// A view without writes.
     pub fn new(base: &'a dyn StateRead) -> Self {
-        Self { base, writes: Writes::new() }
+        Self { base, writes: Writes::new(), decoded: RefCell::default() }
     }
 
     /// What was written through this view.
@@ -48,10 +74,12 @@ impl<'a> StateView<'a> {
     }
 
     pub(crate) fn put<T: Encode<()>>(&mut self, key: &str, value: &T) {
+        self.decoded.get_mut().forget(key);
         self.writes.insert(key.as_bytes().to_vec(), Some(to_canonical(value)));
     }
 
     pub(crate) fn remove(&mut self, key: &str) {
+        self.decoded.get_mut().forget(key);
         self.writes.insert(key.as_bytes().to_vec(), None);
     }
 
@@ -125,15 +153,50 @@ impl<'a> StateView<'a> {
 
     /// Every member ever admitted, by id.
     pub fn members(&self) -> Vec<MemberRecord> {
-        let ids: Vec<MemberId> = self.list(state_key::MEMBERS);
-        ids.iter().map(|id| self.member(id).expect("a listed member has a record")).collect()
+        self.members_shared().iter().map(|member| (**member).clone()).collect()
     }
 
     /// The members that take part, by id.
     pub fn active_members(&self) -> Vec<MemberRecord> {
-        let mut members = self.members();
-        members.retain(MemberRecord::is_active);
-        members
+        let members = self.members_shared();
+        members.iter().filter(|one| one.is_active()).map(|member| (**member).clone()).collect()
+    }
+
+    /// The ids of every member ever admitted, in order.
+    pub(crate) fn member_ids(&self) -> Rc<Vec<MemberId>> {
+        let known = self.decoded.borrow().member_ids.clone();
+        known.unwrap_or_else(|| {
+            let ids = Rc::new(self.list(state_key::MEMBERS));
+            self.decoded.borrow_mut().member_ids = Some(Rc::clone(&ids));
+            ids
+        })
+    }
+
+    /// As [`StateView::member`], decoded once.
+    pub(crate) fn member_shared(&self, id: &MemberId) -> Option<Rc<MemberRecord>> {
+        if let Some(known) = self.decoded.borrow().members.get(id) {
+            return known.clone();
+        }
+        let member = self.member(id).map(Rc::new);
+        self.decoded.borrow_mut().members.insert(id.clone(), member.clone());
+        member
+    }
+
+    /// As [`StateView::members`], each decoded once.
+    pub(crate) fn members_shared(&self) -> Vec<Rc<MemberRecord>> {
+        let ids = self.member_ids();
+        let record = |id| self.member_shared(id).expect("a listed member has a record");
+        ids.iter().map(record).collect()
+    }
+
+    /// As [`StateView::task_spec`], decoded once: a task can list a thousand tensors.
+    pub(crate) fn task_spec_shared(&self, task: &TaskId) -> Option<Rc<TaskSpec>> {
+        if let Some(known) = self.decoded.borrow().specs.get(task) {
+            return known.clone();
+        }
+        let spec = self.task_spec(task).map(Rc::new);
+        self.decoded.borrow_mut().specs.insert(task.clone(), spec.clone());
+        spec
     }
 
     /// The last nonce that a member used; 0 before its first transaction.
@@ -173,10 +236,9 @@ impl<'a> StateView<'a> {
 
     /// All commitments of the open round, by member id.
     pub fn commitments(&self, task: &TaskId) -> Vec<(MemberId, CommitmentRecord)> {
-        let ids: Vec<MemberId> = self.list(state_key::MEMBERS);
-        ids.into_iter()
-            .filter_map(|id| self.commitment(task, &id).map(|record| (id, record)))
-            .collect()
+        let ids = self.member_ids();
+        let committed = |id: &MemberId| Some((id.clone(), self.commitment(task, id)?));
+        ids.iter().filter_map(committed).collect()
     }
 
     /// A member's evaluation in the open round.

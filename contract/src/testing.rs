@@ -14,7 +14,7 @@ use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::governance::{MemberKeys, MemberSpec};
 use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, Nonce, TaskId, TimeMs};
 use fedledger_ledger::keys::{sign_raw, PublicKey};
-use fedledger_ledger::state::MemoryState;
+use fedledger_ledger::state::LatestState;
 use fedledger_ledger::task::{
     AggregationRule, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
 };
@@ -97,7 +97,7 @@ pub(crate) struct Ledger {
     pub keys: BTreeMap<MemberId, SigningKey>,
     pub validator_keys: Vec<SigningKey>,
     pub validators: ValidatorSet,
-    pub state: MemoryState,
+    pub state: LatestState,
     pub height: Height,
     pub time: TimeMs,
     pub blobs: BTreeMap<Digest, Vec<u8>>,
@@ -116,7 +116,7 @@ impl Ledger {
             tasks,
         };
         let effects = genesis(&document).unwrap();
-        let mut state = MemoryState::latest_only();
+        let mut state = LatestState::new();
         state.apply(0, &effects.writes).unwrap();
         let keys = (0..members).map(|at| (member_id(at), keys_of(at as u16)[0].clone()));
         let zero = schema.encode(&schema.zero_model()).unwrap();

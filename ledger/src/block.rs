@@ -21,6 +21,7 @@ use crate::ids::{ChainId, Digest, Height, TimeMs};
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_DECISIONS_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX,
 };
+use crate::log::{leaf_hash, root_of, Frontier};
 use crate::transaction::Transaction;
 
 pub use certificate::{CertificateError, CommitCertificate};
@@ -182,11 +183,9 @@ impl BlockBody {
     /// canonical bytes, transactions first, as CometBFT hashes its transactions. The bytes of a
     /// transaction (a map) never are those of a decision (an array), so the split is fixed too.
     pub fn data_hash(&self) -> Digest {
-        let transactions = self.transactions.iter().map(Transaction::digest);
-        let decisions = self.decisions.iter().map(|decision| Digest::of(&to_canonical(decision)));
-        crate::log::root_of(
-            transactions.chain(decisions).map(|item| crate::log::leaf_hash(&item.0)),
-        )
+        let transactions = self.transactions.iter().map(|one| item_hash(&one.to_bytes()));
+        let decisions = self.decisions.iter().map(|decision| item_hash(&to_canonical(decision)));
+        root_of(transactions.chain(decisions))
     }
 
     /// Whether there is nothing in it.
@@ -268,8 +267,7 @@ impl Block {
     /// The first of these that does not hold.
     pub fn check_consistency(&self) -> Result<(), BlockError> {
         self.header.check_ranges()?;
-        self.check_limits()?;
-        let expected = self.body.data_hash();
+        let expected = self.check_limits()?;
         if self.header.data_hash != expected {
             return Err(BlockError::DataHash {
                 height: self.header.height,
@@ -280,19 +278,48 @@ impl Block {
         Ok(())
     }
 
-    fn check_limits(&self) -> Result<(), BlockError> {
+    /// Checks the limits and returns the body's hash: both look at the bytes of every item.
+    fn check_limits(&self) -> Result<Digest, BlockError> {
         let body = &self.body;
-        let longest = body.transactions.iter().map(|tx| tx.to_bytes().len()).max().unwrap_or(0);
+        let (mut longest, mut length, mut frontier) = (0, 0, Frontier::default());
+        for transaction in &body.transactions {
+            let bytes = transaction.to_bytes();
+            longest = longest.max(bytes.len());
+            length += bytes.len();
+            frontier.push(item_hash(&bytes));
+        }
+        for decision in &body.decisions {
+            let bytes = to_canonical(decision);
+            length += bytes.len();
+            frontier.push(item_hash(&bytes));
+        }
+        let heads = 3 + head_length(body.transactions.len()) + head_length(body.decisions.len());
         for (what, found, max) in [
             ("transactions", body.transactions.len(), BLOCK_TRANSACTIONS_MAX),
             ("decisions", body.decisions.len(), BLOCK_DECISIONS_MAX),
-            ("bytes of body", to_canonical(body).len(), BLOCK_BYTES_MAX),
+            ("bytes of body", length + heads, BLOCK_BYTES_MAX),
             ("bytes in one transaction", longest, TRANSACTION_BYTES_MAX),
         ] {
             if found > max {
                 return Err(BlockError::TooMany { height: self.header.height, what, found, max });
             }
         }
-        Ok(())
+        Ok(frontier.root())
+    }
+}
+
+/// The leaf that stands for an item of a body in its hash.
+fn item_hash(bytes: &[u8]) -> Digest {
+    leaf_hash(&Digest::of(bytes).0)
+}
+
+/// Bytes before the items of a CBOR array: its type with its length.
+fn head_length(items: usize) -> usize {
+    match items {
+        0..=23 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
     }
 }

@@ -3,6 +3,7 @@
 //! Only `verify_strict` is ever called: lax verifiers accept small-order keys and non-canonical
 //! encodings, and two verifiers that differ on such a case would fork the ledger.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::bytes_codec;
 use crate::ids::IdError;
+use crate::limits::KEYS_CACHED_MAX;
 
 /// What a signature is for. The string is part of the signed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +61,7 @@ impl PublicKey {
 
     /// Whether these bytes are a usable key: a canonical point that is not of small order.
     pub fn is_usable(&self) -> bool {
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+        self.decode().is_some_and(|key| key.is_usable())
     }
 
     /// Whether `signature` is this key's over `message` in `domain`, by the strict rules.
@@ -70,9 +72,64 @@ impl PublicKey {
     /// Whether `signature` is this key's over exactly `bytes`, by the strict rules. Only for bytes
     /// that carry a domain of their own, such as CometBFT votes.
     pub fn verifies_raw(&self, bytes: &[u8], signature: &Signature) -> bool {
+        self.decode().is_some_and(|key| key.verifies_raw(bytes, signature))
+    }
+
+    /// The point that these bytes are, for whoever verifies with the key more than once; nothing
+    /// when they are none.
+    pub fn decode(&self) -> Option<DecodedKey> {
+        VerifyingKey::from_bytes(&self.0).ok().map(DecodedKey)
+    }
+}
+
+/// A public key as the point that it is. Decoding costs a tenth of a verification.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DecodedKey(VerifyingKey);
+
+impl DecodedKey {
+    /// As [`PublicKey::is_usable`].
+    pub fn is_usable(&self) -> bool {
+        !self.0.is_weak()
+    }
+
+    /// As [`PublicKey::verifies`].
+    pub fn verifies(&self, domain: Domain, message: &[u8], signature: &Signature) -> bool {
+        self.verifies_raw(&domain.message(message), signature)
+    }
+
+    /// As [`PublicKey::verifies_raw`].
+    pub fn verifies_raw(&self, bytes: &[u8], signature: &Signature) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        VerifyingKey::from_bytes(&self.0)
-            .is_ok_and(|key| key.verify_strict(bytes, &signature).is_ok())
+        self.0.verify_strict(bytes, &signature).is_ok()
+    }
+}
+
+impl fmt::Debug for DecodedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        PublicKey(self.0.to_bytes()).fmt(f)
+    }
+}
+
+/// Public keys that were decoded before. What is asked of it follows from the key's bytes alone, so
+/// it can be kept as long as one likes.
+#[derive(Debug, Clone, Default)]
+pub struct KeyCache {
+    keys: BTreeMap<PublicKey, Option<DecodedKey>>,
+}
+
+impl KeyCache {
+    /// The point that a key is; nothing when it is none. With [`KEYS_CACHED_MAX`] keys in it, it
+    /// starts anew.
+    pub fn decode(&mut self, key: &PublicKey) -> Option<DecodedKey> {
+        if let Some(known) = self.keys.get(key) {
+            return *known;
+        }
+        if self.keys.len() >= KEYS_CACHED_MAX {
+            self.keys.clear();
+        }
+        let decoded = key.decode();
+        self.keys.insert(*key, decoded);
+        decoded
     }
 }
 
@@ -143,6 +200,28 @@ mod tests {
         let mut bent = signature;
         bent.0[40] ^= 1;
         assert!(!public.verifies(Domain::Transaction, b"m", &bent));
+    }
+
+    #[test]
+    fn a_cache_answers_as_the_key_itself_also_once_it_is_full() {
+        let mut cache = KeyCache::default();
+        let bad = PublicKey([2; 32]);
+        assert_eq!(bad.decode(), None, "these bytes are no point");
+        let keys = (0..=KEYS_CACHED_MAX as u16).map(|seed| {
+            let mut bytes = [7; 32];
+            bytes[..2].copy_from_slice(&seed.to_be_bytes());
+            SigningKey::from_bytes(&bytes)
+        });
+        for key in keys {
+            let (public, signature) = (PublicKey::of(&key), sign(&key, Domain::Statement, b"m"));
+            for _ in 0..2 {
+                let decoded = cache.decode(&public).unwrap();
+                assert!(decoded.verifies(Domain::Statement, b"m", &signature));
+                assert!(!decoded.verifies(Domain::Proposal, b"m", &signature));
+                assert_eq!(cache.decode(&bad), None);
+            }
+            assert!(cache.keys.len() <= KEYS_CACHED_MAX);
+        }
     }
 
     #[test]

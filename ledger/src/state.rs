@@ -6,14 +6,17 @@
 //! writing nor the history enters it. Keys are hashed, so there are no range proofs; counters kept
 //! in the state make "these are all" provable.
 
+mod latest;
 mod memory;
 mod proof;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod trie;
 
 use std::collections::BTreeMap;
 
+pub use latest::LatestState;
 pub use memory::MemoryState;
 pub use proof::{verify_absence, verify_membership, StateProofError};
 pub use tree::{

@@ -8,7 +8,7 @@ use crate::codec::{from_canonical, to_canonical, CodecError};
 use crate::commitment::Salt;
 use crate::governance::Change;
 use crate::ids::{ChainId, Digest, MemberId, Nonce, RoundNumber, TaskId};
-use crate::keys::{sign, Domain, PublicKey, Signature};
+use crate::keys::{sign, DecodedKey, Domain, PublicKey, Signature};
 use crate::limits::TRANSACTION_BYTES_MAX;
 
 /// What a member states about how it trained. The ledger records it; it proves nothing by itself.
@@ -178,6 +178,11 @@ impl Transaction {
 
     /// Whether `key` signed this transaction.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
+        key.decode().is_some_and(|key| self.is_signed_by_decoded(&key))
+    }
+
+    /// As [`Transaction::is_signed_by`], with a key that was decoded before.
+    pub fn is_signed_by_decoded(&self, key: &DecodedKey) -> bool {
         key.verifies(Domain::Transaction, &to_canonical(&self.body), &self.signature)
     }
 }

@@ -111,6 +111,13 @@ pub struct VerifiedBlock {
     pub app_hash: Digest,
 }
 
+/// A block of which it is verified that a quorum decided it after the blocks before it.
+#[derive(Debug)]
+pub struct DecidedBlock<'b> {
+    block: &'b Block,
+    hash: Digest,
+}
+
 /// Verifies blocks one after the other.
 #[derive(Debug, Clone)]
 pub struct ChainVerifier {
@@ -165,7 +172,22 @@ impl ChainVerifier {
         certificate: &CommitCertificate,
         next_validators: &ValidatorSet,
     ) -> Result<VerifiedBlock, VerifyError> {
-        let hash = self.check_block(block, next_validators)?;
+        let decided = self.verify(block, certificate)?;
+        self.advance(decided, next_validators)
+    }
+
+    /// Verifies that the next block was decided, before anybody knows what follows from it: all that
+    /// [`ChainVerifier::push`] verifies but the validators after it. So nothing is carried out that
+    /// a quorum did not sign.
+    ///
+    /// # Errors
+    /// The first thing that does not hold; see [`VerifyError`].
+    pub fn verify<'b>(
+        &self,
+        block: &'b Block,
+        certificate: &CommitCertificate,
+    ) -> Result<DecidedBlock<'b>, VerifyError> {
+        let hash = self.check_block(block)?;
         let height = block.header.height;
         if (certificate.height, certificate.block) != (height, hash) {
             return Err(VerifyError::CertificateSubject {
@@ -176,23 +198,41 @@ impl ChainVerifier {
             });
         }
         certificate.verify(&self.chain_id, &self.validators)?;
-        self.height = height;
-        self.time = block.header.time;
-        self.last = Some(hash);
-        self.validators = next_validators.clone();
-        Ok(VerifiedBlock { height, hash, time: self.time, app_hash: block.header.app_hash })
+        Ok(DecidedBlock { block, hash })
     }
 
-    /// Checks all but the certificate, as a validator does with a proposal, and returns the
-    /// block's hash.
+    /// Takes a decided block for the latest one; `next_validators` decide the block after it. On an
+    /// error nothing changes.
     ///
     /// # Errors
-    /// The first thing that does not hold; see [`VerifyError`].
-    pub fn check_block(
-        &self,
-        block: &Block,
+    /// When the block names other validators, or is not the one that follows.
+    pub fn advance(
+        &mut self,
+        decided: DecidedBlock<'_>,
         next_validators: &ValidatorSet,
-    ) -> Result<Digest, VerifyError> {
+    ) -> Result<VerifiedBlock, VerifyError> {
+        let DecidedBlock { block, hash } = decided;
+        let header = &block.header;
+        let height = header.height;
+        if (height, header.last_block_id) != (self.height.next(), self.last) {
+            return Err(VerifyError::Height { expected: self.height.next(), found: height });
+        }
+        let (found, expected) = (header.next_validators_hash, next_validators.hash());
+        if found != expected {
+            let field = "next_validators_hash";
+            return Err(VerifyError::HeaderHash { height, field, expected, found });
+        }
+        self.height = height;
+        self.time = header.time;
+        self.last = Some(hash);
+        if self.validators != *next_validators {
+            self.validators = next_validators.clone();
+        }
+        Ok(VerifiedBlock { height, hash, time: self.time, app_hash: header.app_hash })
+    }
+
+    /// Checks the block's place in the chain and returns its hash.
+    fn check_block(&self, block: &Block) -> Result<Digest, VerifyError> {
         let header = &block.header;
         let height = header.height;
         if header.chain_id != self.chain_id {
@@ -210,13 +250,10 @@ impl ChainVerifier {
         if header.time <= self.time {
             return Err(VerifyError::Time { height, parent: self.time, found: header.time });
         }
-        for (field, found, expected) in [
-            ("validators_hash", header.validators_hash, self.validators.hash()),
-            ("next_validators_hash", header.next_validators_hash, next_validators.hash()),
-        ] {
-            if found != expected {
-                return Err(VerifyError::HeaderHash { height, field, expected, found });
-            }
+        let (found, expected) = (header.validators_hash, self.validators.hash());
+        if found != expected {
+            let field = "validators_hash";
+            return Err(VerifyError::HeaderHash { height, field, expected, found });
         }
         if self.validators.get(&header.proposer).is_none() {
             return Err(VerifyError::Proposer { height, proposer: header.proposer });

@@ -6,18 +6,12 @@
 //! signed. And, with the blobs at hand, that each decision in the block is, bit for bit, what the
 //! contract computes from the updates themselves.
 
-use std::collections::BTreeMap;
-
-use fedledger_contract::block::{apply_block, BlockError, BlockInput};
-use fedledger_contract::decide::{decide, BlobRead, DecideError};
-use fedledger_contract::genesis::{genesis, GenesisError};
+use fedledger_contract::decide::BlobRead;
+use fedledger_contract::replay::{ReplayError, Replayer};
+use fedledger_contract::state::StateView;
 use fedledger_ledger::block::{Block, CommitCertificate};
-use fedledger_ledger::decision::Decision;
 use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::ids::{Digest, Height, RoundNumber, TaskId, TimeMs};
-use fedledger_ledger::log::{LogHead, LOG_HEAD_KEY};
-use fedledger_ledger::state::{MemoryState, StateError, StateRead as _};
-use fedledger_ledger::verify::{ChainVerifier, VerifyError};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -86,50 +80,9 @@ pub enum AuditError {
         /// Digest of the document found.
         found: Digest,
     },
-    /// Nothing can begin from the genesis document.
-    #[error("genesis: {0}")]
-    Genesis(#[from] GenesisError),
-    /// A block or its certificate does not verify.
+    /// Something in the ledger does not hold.
     #[error(transparent)]
-    Chain(#[from] VerifyError),
-    /// A block cannot follow the state.
-    #[error("block {height}: {source}")]
-    Execution {
-        /// The height.
-        height: Height,
-        /// What the contract says.
-        source: BlockError,
-    },
-    /// The state cannot take a block's writes.
-    #[error("block {height}: {source}")]
-    State {
-        /// The height.
-        height: Height,
-        /// What is wrong.
-        source: StateError,
-    },
-    /// The contract leads to another state than the one that was decided.
-    #[error("block {height}: carrying it out leads to state root {found}, it says {expected}")]
-    StateRoot {
-        /// The height.
-        height: Height,
-        /// Root in the block's header.
-        expected: Digest,
-        /// Root computed.
-        found: Digest,
-    },
-    /// A decision is not what the contract computes from the blobs.
-    #[error("block {height}: the decision on round {round} of `{task}` is not what follows from the updates: {detail}")]
-    Decision {
-        /// The height.
-        height: Height,
-        /// The task.
-        task: TaskId,
-        /// The round.
-        round: RoundNumber,
-        /// Where the two differ.
-        detail: String,
-    },
+    Replay(#[from] ReplayError),
     /// The ledger could not be read on.
     #[error("{what}: {source}")]
     Source {
@@ -207,128 +160,42 @@ pub fn audit(
         return Err(AuditError::OtherGenesis { expected, found });
     }
     let last = source.height().map_err(wanted("the last height".into()))?;
-    let mut run = Run::begin(&document, depth)?;
+    let mut replayer = Replayer::new(&document)?;
+    let mut report = AuditReport {
+        chain_id: document.chain_id.to_string(),
+        genesis: found,
+        height: Height(0),
+        time: document.time,
+        state_root: replayer.state().root(),
+        log_size: 0,
+        log_root: fedledger_ledger::log::empty_root(),
+        transactions: 0,
+        decisions: 0,
+        recomputed: 0,
+        incomplete: Vec::new(),
+    };
+    let blobs = Blobs(source);
+    let blobs = (depth == Depth::Replay).then_some(&blobs as &dyn BlobRead);
     for height in (1..=last.0).map(Height) {
         let (block, certificate) =
             source.block(height).map_err(wanted(format!("block {height}")))?;
-        run.step(source, &block, &certificate)?;
+        let replayed = replayer.push(&block, &certificate, blobs)?;
+        (report.height, report.time) = (replayed.verified.height, replayed.verified.time);
+        report.state_root = replayed.verified.app_hash;
+        report.transactions += block.body.transactions.len() as u64;
+        report.decisions += block.body.decisions.len() as u64;
+        report.recomputed += replayed.recomputed.len() as u64;
+        report.incomplete.extend(replayed.missing.into_iter().map(|missing| MissingBlob {
+            height,
+            task: missing.task,
+            round: missing.round,
+            blob: missing.blob,
+        }));
         progress(height);
     }
-    Ok(run.report)
-}
-
-/// A verification in progress.
-struct Run {
-    depth: Depth,
-    verifier: ChainVerifier,
-    state: MemoryState,
-    report: AuditReport,
-}
-
-impl Run {
-    fn begin(document: &Genesis, depth: Depth) -> Result<Self, AuditError> {
-        let effects = genesis(document)?;
-        let mut state = MemoryState::latest_only();
-        let state_root = state
-            .apply(0, &effects.writes)
-            .map_err(|source| AuditError::State { height: Height(0), source })?;
-        let mut report = AuditReport {
-            chain_id: document.chain_id.to_string(),
-            genesis: document.digest(),
-            height: Height(0),
-            time: document.time,
-            state_root,
-            log_size: 0,
-            log_root: fedledger_ledger::log::empty_root(),
-            transactions: 0,
-            decisions: 0,
-            recomputed: 0,
-            incomplete: Vec::new(),
-        };
-        note_log(&state, &mut report);
-        Ok(Self {
-            depth,
-            verifier: ChainVerifier::new(document, effects.validators),
-            state,
-            report,
-        })
-    }
-
-    fn step(
-        &mut self,
-        source: &dyn LedgerSource,
-        block: &Block,
-        certificate: &CommitCertificate,
-    ) -> Result<(), AuditError> {
-        let height = self.report.height.next();
-        let input = BlockInput {
-            height: block.header.height,
-            time: block.header.time,
-            transactions: &block.body.transactions,
-            decisions: &block.body.decisions,
-        };
-        let effects = apply_block(&self.state, &input)
-            .map_err(|source| AuditError::Execution { height, source })?;
-        // Signatures before what is costly: nobody computes for a block that nobody decided.
-        self.verifier.push(block, certificate, &effects.validators)?;
-        if self.depth == Depth::Replay {
-            for decision in &block.body.decisions {
-                self.recompute(source, height, decision)?;
-            }
-        }
-        let found = self
-            .state
-            .apply(height.0, &effects.writes)
-            .map_err(|source| AuditError::State { height, source })?;
-        let expected = block.header.app_hash;
-        if found != expected {
-            return Err(AuditError::StateRoot { height, expected, found });
-        }
-        self.report.height = height;
-        self.report.time = block.header.time;
-        self.report.state_root = found;
-        self.report.transactions += block.body.transactions.len() as u64;
-        self.report.decisions += block.body.decisions.len() as u64;
-        note_log(&self.state, &mut self.report);
-        Ok(())
-    }
-
-    /// Computes a decision again from the state before its block and the blobs.
-    fn recompute(
-        &mut self,
-        source: &dyn LedgerSource,
-        height: Height,
-        decision: &Decision,
-    ) -> Result<(), AuditError> {
-        let (task, round) = decision.subject();
-        match decide(&self.state, task, &Blobs(source)) {
-            Ok(decided) if decided.decision == *decision => {
-                self.report.recomputed += 1;
-                Ok(())
-            }
-            Ok(decided) => Err(AuditError::Decision {
-                height,
-                task: task.clone(),
-                round,
-                detail: difference(decision, &decided.decision),
-            }),
-            Err(DecideError::MissingBlob { digest }) => {
-                self.report.incomplete.push(MissingBlob {
-                    height,
-                    task: task.clone(),
-                    round,
-                    blob: digest,
-                });
-                Ok(())
-            }
-            Err(error @ DecideError::NotPending { .. }) => Err(AuditError::Decision {
-                height,
-                task: task.clone(),
-                round,
-                detail: error.to_string(),
-            }),
-        }
-    }
+    let log = StateView::new(replayer.state()).log_frontier();
+    (report.log_size, report.log_root) = (log.size(), log.root());
+    Ok(report)
 }
 
 /// The blobs of a source, as the contract reads them. What cannot be read counts as missing.
@@ -339,37 +206,4 @@ impl BlobRead for Blobs<'_> {
         let bytes = self.0.blob(digest).ok().flatten()?;
         (Digest::of(&bytes) == *digest).then_some(bytes)
     }
-}
-
-fn note_log(state: &MemoryState, report: &mut AuditReport) {
-    let bytes = state.get(LOG_HEAD_KEY).expect("the contract writes the head of the log");
-    let head = LogHead::from_bytes(&bytes).expect("the contract writes it canonically");
-    report.log_size = head.size();
-    report.log_root = head.root();
-}
-
-/// Where two decisions differ, for people.
-fn difference(recorded: &Decision, computed: &Decision) -> String {
-    let (
-        Decision::Outcome { result: a, verdicts: recorded_verdicts, .. },
-        Decision::Outcome { result: b, verdicts: computed_verdicts, .. },
-    ) = (recorded, computed)
-    else {
-        return format!("recorded {recorded:?}, computed {computed:?}");
-    };
-    if a != b {
-        return format!("recorded {a:?}, computed {b:?}");
-    }
-    let by_member: BTreeMap<_, _> =
-        computed_verdicts.iter().map(|verdict| (&verdict.member, verdict)).collect();
-    recorded_verdicts
-        .iter()
-        .find(|verdict| by_member.get(&verdict.member) != Some(verdict))
-        .map_or_else(
-            || "the verdicts are not on the same updates".into(),
-            |verdict| {
-                let other = by_member.get(&verdict.member);
-                format!("verdict on `{}`: recorded {verdict:?}, computed {other:?}", verdict.member)
-            },
-        )
 }

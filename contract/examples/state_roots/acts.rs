@@ -11,7 +11,7 @@ use fedledger_ledger::entry::Phase;
 use fedledger_ledger::governance::{Change, KeyRole};
 use fedledger_ledger::ids::{Digest, Height, RoundNumber, TaskId};
 use fedledger_ledger::keys::PublicKey;
-use fedledger_ledger::state::MemoryState;
+use fedledger_ledger::state::LatestState;
 use fedledger_ledger::transaction::{Action, CandidateScore};
 
 use super::consortium::{chain_id, member_id, signing_key};
@@ -57,7 +57,7 @@ pub fn governance(height: Height) -> Vec<Strand> {
 
 /// What all members send in the phases that the running tasks are in, once for each phase.
 pub fn strands(
-    state: &MemoryState,
+    state: &LatestState,
     schemas: &BTreeMap<TaskId, Schema>,
     sent: &mut BTreeSet<(TaskId, RoundNumber, Phase)>,
 ) -> Vec<Strand> {

@@ -14,7 +14,7 @@ use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::governance::{MemberKeys, MemberSpec};
 use fedledger_ledger::ids::{ChainId, Height, MemberId, Nonce, TimeMs};
 use fedledger_ledger::keys::{sign_raw, PublicKey};
-use fedledger_ledger::state::MemoryState;
+use fedledger_ledger::state::LatestState;
 use fedledger_ledger::task::TaskSpec;
 use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
 
@@ -23,7 +23,7 @@ pub struct Consortium {
     /// What it began from.
     pub document: Genesis,
     /// The state after the latest block.
-    pub state: MemoryState,
+    pub state: LatestState,
     /// The latest block's height.
     pub height: Height,
     /// The latest block's time.
@@ -73,7 +73,7 @@ impl Consortium {
             tasks,
         };
         let effects = genesis(&document).expect("the genesis document can work");
-        let mut state = MemoryState::latest_only();
+        let mut state = LatestState::new();
         state.apply(0, &effects.writes).expect("genesis fits an empty state");
         let mut consortium = Self {
             height: Height(0),

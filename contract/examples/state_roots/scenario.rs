@@ -10,7 +10,7 @@ use fedledger_ledger::decision::Decision;
 use fedledger_ledger::entry::Phase;
 use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::ids::{Digest, RoundNumber, TaskId};
-use fedledger_ledger::state::MemoryState;
+use fedledger_ledger::state::LatestState;
 
 use super::acts::{governance, new_validator_key, strands, Act, Strand};
 use super::consortium::Consortium;
@@ -136,7 +136,7 @@ fn arrange(mut strands: Vec<Strand>, shuffle: Option<Lcg>) -> Vec<Act> {
 }
 
 /// Digest of the part of the state that no order of arrival may change.
-fn settled(state: &MemoryState) -> Digest {
+fn settled(state: &LatestState) -> Digest {
     let pairs: Vec<(&[u8], &[u8])> = state.iter().filter(|(key, _)| is_settled(key)).collect();
     let mut bytes = Vec::new();
     for part in pairs.into_iter().flat_map(|(key, value)| [key, value]) {

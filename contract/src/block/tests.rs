@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use fedledger_ledger::decision::{Measure, OutcomeResult, RoundFailure};
 use fedledger_ledger::governance::Change;
 use fedledger_ledger::ids::{ChainId, Digest, MemberId, Nonce};
-use fedledger_ledger::state::MemoryState;
+use fedledger_ledger::state::LatestState;
 use fedledger_ledger::task::{AggregationRule, EvaluationSpec, TaskSpec};
 use fedledger_ledger::transaction::CandidateScore;
 use proptest::prelude::*;
@@ -307,7 +307,7 @@ proptest! {
             ledger.block(wait, vec![], vec![]);
         }
         let effects = crate::genesis::genesis(&ledger.document).unwrap();
-        let mut again = MemoryState::latest_only();
+        let mut again = LatestState::new();
         again.apply(0, &effects.writes).unwrap();
         let mut plain: BTreeMap<Vec<u8>, Vec<u8>> =
             again.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
@@ -330,5 +330,48 @@ proptest! {
             prop_assert_eq!(root, block.header.app_hash);
         }
         prop_assert_eq!(again.root(), ledger.state.root());
+    }
+}
+
+#[test]
+fn no_cache_changes_what_a_block_leads_to() {
+    // Ledgers of the same members and others, one of which loses a validator on the way, through one
+    // cache in turns.
+    let ledgers = [4, 6, 5].map(|members| {
+        let mut ledger = Ledger::new(members, vec![task(1, 3)]);
+        let change = Change::SuspendMember { member: member_id(3), reason: String::new() };
+        if members == 6 {
+            ledger.send(0, Action::ProposeChange { change: change.clone() }).unwrap();
+            for at in [1, 2, 4, 5] {
+                ledger.send(at, Action::Approve { change: change.digest() }).unwrap();
+            }
+        }
+        ledger.play(&[(0, [100, 0, 7]), (1, [90, 4, 9]), (2, [110, -4, 5])]);
+        ledger
+    });
+    let begin = |ledger: &Ledger| {
+        let mut state = LatestState::new();
+        state.apply(0, &crate::genesis::genesis(&ledger.document).unwrap().writes).unwrap();
+        state
+    };
+    let mut states = ledgers.each_ref().map(begin);
+    let mut cache = ExecutionCache::default();
+    for at in 0..ledgers[1].chain.len() {
+        for (ledger, state) in ledgers.iter().zip(&mut states) {
+            let Some((block, _)) = ledger.chain.get(at) else { continue };
+            let input = BlockInput {
+                height: block.header.height,
+                time: block.header.time,
+                transactions: &block.body.transactions,
+                decisions: &block.body.decisions,
+            };
+            let cached = apply_block_with(&mut cache, state, &input).unwrap();
+            let alone = apply_block(state, &input).unwrap();
+            assert_eq!((&cached.writes, &cached.receipts), (&alone.writes, &alone.receipts));
+            assert_eq!(cached.validators, alone.validators);
+            assert_eq!(cached.validators.hash(), block.header.next_validators_hash);
+            state.apply(block.header.height.0, &cached.writes).unwrap();
+            assert_eq!(state.root(), block.header.app_hash);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! From phase to phase.
 
+use std::rc::Rc;
+
 use fedledger_ledger::decision::{
     Candidate, OutcomeResult, Reason, RoundFailure, UpdateVerdict, Verdict,
 };
@@ -40,7 +42,7 @@ fn step(context: &mut Context<'_>, task: &TaskId) -> bool {
 
 /// The usable commitments of the open round and what stands against the others.
 struct Tally {
-    active: Vec<MemberRecord>,
+    active: Vec<Rc<MemberRecord>>,
     commitments: Vec<(MemberId, CommitmentRecord)>,
     /// Active members in quarantine, and members whose equivocation is proved in this round.
     suspects: usize,
@@ -48,7 +50,7 @@ struct Tally {
 
 impl Tally {
     fn of(context: &Context<'_>, task: &TaskId) -> Self {
-        let active = context.state.active_members();
+        let active = active_members(context);
         let commitments = context.state.commitments(task);
         let mut tally = Self { active, commitments, suspects: 0 };
         let quarantined = |id: &MemberId| is_quarantined(context, task, id);
@@ -78,15 +80,21 @@ impl Tally {
     }
 }
 
+fn active_members(context: &Context<'_>) -> Vec<Rc<MemberRecord>> {
+    let mut members = context.state.members_shared();
+    members.retain(|member| member.is_active());
+    members
+}
+
 fn is_quarantined(context: &Context<'_>, task: &TaskId, member: &MemberId) -> bool {
     context.state.trust(task, member).standing == Standing::Quarantine
 }
 
 fn leave_commit(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, due: bool) -> bool {
-    if !due && (round.commitments as usize) < context.state.active_members().len() {
+    if !due && (round.commitments as usize) < active_members(context).len() {
         return false;
     }
-    let spec = context.state.task_spec(task).expect("a running task has a specification");
+    let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     let tally = Tally::of(context, task);
     let committed = |id: &MemberId| tally.commitments.iter().any(|(other, _)| other == id);
     let all = tally.active.iter().all(|member| committed(&member.spec.id));
@@ -109,7 +117,7 @@ fn leave_reveal(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, du
     if !due && !all {
         return false;
     }
-    let spec = context.state.task_spec(task).expect("a running task has a specification");
+    let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     let usable = tally
         .standing()
         .filter(|(id, record)| record.update.is_some() && !is_quarantined(context, task, id))
@@ -171,13 +179,13 @@ fn exclusion(active: bool, record: &CommitmentRecord) -> Option<Exclusion> {
 }
 
 fn leave_evaluate(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, due: bool) -> bool {
-    let active = context.state.active_members();
-    let evaluated = |m: &MemberRecord| context.state.evaluation(task, &m.spec.id).is_some();
+    let active = active_members(context);
+    let evaluated = |m: &Rc<MemberRecord>| context.state.evaluation(task, &m.spec.id).is_some();
     let all = round.evaluations as usize >= active.len() && active.iter().all(evaluated);
     if !due && !all {
         return false;
     }
-    let spec = context.state.task_spec(task).expect("a running task has a specification");
+    let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     let deadline = context.time.after(spec.decide_window_ms);
     let losses = counted_losses(context, task, &active);
     let chosen = choose(&losses, round.candidates.len(), spec.byzantine as usize);
@@ -187,7 +195,11 @@ fn leave_evaluate(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, 
 }
 
 /// The losses that count: of active members that are not in quarantine.
-fn counted_losses(context: &Context<'_>, task: &TaskId, active: &[MemberRecord]) -> Vec<Vec<u64>> {
+fn counted_losses(
+    context: &Context<'_>,
+    task: &TaskId,
+    active: &[Rc<MemberRecord>],
+) -> Vec<Vec<u64>> {
     active
         .iter()
         .map(|member| &member.spec.id)

@@ -159,8 +159,7 @@ fn remember(
 }
 
 fn clear_round(context: &mut Context<'_>, task: &TaskId) {
-    for member in context.state.members() {
-        let id = &member.spec.id;
+    for id in context.state.member_ids().iter() {
         if context.state.commitment(task, id).is_some() {
             context.state.remove(&state_key::commitment(task, id));
         }

@@ -84,7 +84,7 @@ fn commit(
     if *base_model != open.base_model {
         return Err(Rejection::WrongBaseModel { expected: open.base_model });
     }
-    let spec = context.state.task_spec(task).expect("a running task has a specification");
+    let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     let expected = update_bytes(&spec);
     if *byte_length != expected {
         return Err(Rejection::WrongLength { expected });
@@ -223,7 +223,7 @@ pub(crate) fn record_equivocation(context: &mut Context<'_>, transaction: &Trans
     });
     let record = CommitmentRecord { contradiction: Some(second), ..record };
     context.state.put(&state_key::commitment(task, member), &record);
-    let spec = context.state.task_spec(task).expect("a running task has a specification");
+    let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     if spec.trust.is_some() {
         let before = context.state.trust(task, member);
         let after = trust::after_equivocation(before);

@@ -136,9 +136,9 @@ impl CommitCertificate {
         let mut signed = 0u64;
         for (address, signature) in &self.signatures {
             let address = *address;
-            let validator =
-                set.get(&address).ok_or(CertificateError::UnknownSigner { height, address })?;
-            if !validator.key.verifies_raw(&message, signature) {
+            let (validator, key) =
+                set.signer(&address).ok_or(CertificateError::UnknownSigner { height, address })?;
+            if !key.verifies_raw(&message, signature) {
                 return Err(CertificateError::WrongSignature { height, address });
             }
             signed += validator.power;

@@ -71,10 +71,6 @@ pub(super) fn header_hash(header: &BlockHeader) -> Digest {
     digest(header.hash_with::<Sha256>())
 }
 
-pub(super) fn validators_hash(set: &ValidatorSet) -> Digest {
-    digest(set.to_tendermint().hash_with::<Sha256>())
-}
-
 impl BlockHeader {
     /// The CometBFT header.
     ///

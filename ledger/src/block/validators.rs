@@ -8,11 +8,11 @@ use minicbor::{Decode, Decoder, Encode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::convert;
 use crate::codec::{bytes_codec, from_canonical, to_canonical, CodecError};
 use crate::ids::{Digest, IdError};
-use crate::keys::PublicKey;
+use crate::keys::{DecodedKey, PublicKey};
 use crate::limits::MEMBERS_MAX;
+use crate::log::{leaf_hash, root_of};
 
 /// Largest total power of a set: CometBFT's limit.
 pub const POWER_TOTAL_MAX: u64 = (i64::MAX / 8) as u64;
@@ -76,6 +76,23 @@ pub struct Validator {
     pub power: u64,
 }
 
+impl Validator {
+    /// CometBFT's `SimpleValidator` in protobuf: `{1: {1: key}, 2: power}`. Written by hand, for the
+    /// types of the `tendermint` crate decode the key again; a test holds the two together.
+    fn hashed_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0x0a, 0x22, 0x0a, 0x20];
+        bytes.extend(self.key.0);
+        bytes.push(0x10);
+        let mut rest = self.power;
+        while rest >= 0x80 {
+            bytes.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        bytes
+    }
+}
+
 /// Why keys and powers do not make a validator set.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ValidatorSetError {
@@ -119,6 +136,9 @@ pub enum ValidatorSetError {
 #[serde(try_from = "Vec<Parts>", into = "Vec<Validator>")]
 pub struct ValidatorSet {
     validators: Vec<Validator>,
+    /// The key of each, decoded.
+    keys: Vec<DecodedKey>,
+    hash: Digest,
 }
 
 /// A validator as it is encoded: the address follows from the key.
@@ -148,10 +168,7 @@ impl ValidatorSet {
         }
         let mut total = 0u64;
         for validator in &validators {
-            let Validator { address, key, power } = *validator;
-            if !key.is_usable() {
-                return Err(ValidatorSetError::UnusableKey { key });
-            }
+            let Validator { address, power, .. } = *validator;
             total = total.saturating_add(power);
             if power == 0 || total > POWER_TOTAL_MAX {
                 return Err(ValidatorSetError::Power { address, power, max: POWER_TOTAL_MAX });
@@ -162,7 +179,13 @@ impl ValidatorSet {
             return Err(ValidatorSetError::Duplicate { address: pair[0].address });
         }
         validators.sort_by_key(|validator| (Reverse(validator.power), validator.address));
-        Ok(Self { validators })
+        let decoded = validators.iter().map(|&Validator { key, .. }| {
+            let decoded = key.decode().filter(DecodedKey::is_usable);
+            decoded.ok_or(ValidatorSetError::UnusableKey { key })
+        });
+        let keys = decoded.collect::<Result<Vec<_>, _>>()?;
+        let hash = root_of(validators.iter().map(|one| leaf_hash(&one.hashed_bytes())));
+        Ok(Self { validators, keys, hash })
     }
 
     /// A set in which every key has power 1, as a consortium of equals has.
@@ -175,7 +198,7 @@ impl ValidatorSet {
 
     /// CometBFT's `validators_hash`: the RFC 6962 root over the protobuf of each key and power.
     pub fn hash(&self) -> Digest {
-        convert::validators_hash(self)
+        self.hash
     }
 
     /// The validators in order.
@@ -197,6 +220,12 @@ impl ValidatorSet {
     /// The validator with this address.
     pub fn get(&self, address: &ValidatorAddress) -> Option<&Validator> {
         self.validators.iter().find(|validator| validator.address == *address)
+    }
+
+    /// The validator with this address and its key, decoded.
+    pub(super) fn signer(&self, address: &ValidatorAddress) -> Option<(&Validator, &DecodedKey)> {
+        let mut signers = self.validators.iter().zip(&self.keys);
+        signers.find(|(validator, _)| validator.address == *address)
     }
 
     /// Whether `power` is a quorum: more than two thirds of the total.

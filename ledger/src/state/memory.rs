@@ -1,10 +1,11 @@
-//! A state in memory, for simulation, replay and tests.
+//! A state in memory with its history, for proofs and tests.
 
 use std::collections::BTreeMap;
 
 use jmt::storage::{HasPreimage, LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue};
 
+use super::trie::EMPTY_ROOT;
 use super::{tree, StateError, StateRead, Writes};
 use crate::ids::Digest;
 
@@ -44,7 +45,6 @@ pub struct MemoryState {
     kept: Kept,
     version: Option<u64>,
     root: Digest,
-    keeps_history: bool,
 }
 
 impl Default for MemoryState {
@@ -56,19 +56,7 @@ impl Default for MemoryState {
 impl MemoryState {
     /// An empty state that keeps every version, for proofs and reads at any height.
     pub fn new() -> Self {
-        Self {
-            current: BTreeMap::new(),
-            kept: Kept::default(),
-            version: None,
-            root: Digest(*b"SPARSE_MERKLE_PLACEHOLDER_HASH__"),
-            keeps_history: true,
-        }
-    }
-
-    /// An empty state that keeps the latest version only, so that its size does not grow with the
-    /// number of versions.
-    pub fn latest_only() -> Self {
-        Self { keeps_history: false, ..Self::new() }
+        Self { current: BTreeMap::new(), kept: Kept::default(), version: None, root: EMPTY_ROOT }
     }
 
     /// Applies a version's writes and returns the new root. The first version is 0 (genesis); each
@@ -83,25 +71,8 @@ impl MemoryState {
         let (root, batch) = tree::apply(&self.kept, version, writes)?;
         self.kept.tree.extend(batch.nodes);
         self.kept.preimages.extend(batch.preimages);
-        for (key, value) in batch.values {
-            if !self.keeps_history {
-                let old: Vec<_> =
-                    self.kept.values.range((key, 0)..(key, version)).map(|(k, _)| *k).collect();
-                for old in old {
-                    self.kept.values.remove(&old);
-                }
-            }
-            if self.keeps_history || value.is_some() {
-                self.kept.values.insert((key, version), value);
-            } else {
-                self.kept.preimages.remove(&key);
-            }
-        }
-        if !self.keeps_history {
-            for stale in batch.stale {
-                self.kept.tree.remove(&stale);
-            }
-        }
+        let values = batch.values.into_iter();
+        self.kept.values.extend(values.map(|(key, value)| ((key, version), value)));
         for (key, value) in writes {
             match value {
                 Some(value) => drop(self.current.insert(key.clone(), value.clone())),

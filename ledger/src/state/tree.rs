@@ -82,7 +82,7 @@ fn key_hash(key: &[u8]) -> KeyHash {
     KeyHash::with::<Sha256>(key)
 }
 
-fn check_lengths(writes: &Writes) -> Result<(), StateError> {
+pub(super) fn check_lengths(writes: &Writes) -> Result<(), StateError> {
     for (key, value) in writes {
         if key.is_empty() || key.len() > STATE_KEY_BYTES_MAX {
             return Err(StateError::KeyLength { found: key.len(), max: STATE_KEY_BYTES_MAX });

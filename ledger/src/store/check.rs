@@ -7,7 +7,7 @@ use super::{layout, Edge, LedgerStore, Tip, META_BYTES_MAX};
 use crate::block::Block;
 use crate::ids::{Digest, Height};
 use crate::log::{leaf_hash, Frontier, LogHead, LogNodes as _, LOG_HEAD_KEY};
-use crate::state::{self, MemoryState};
+use crate::state::{self, LatestState};
 use crate::verify::ChainVerifier;
 
 /// What a check of everything went through.
@@ -194,7 +194,7 @@ impl LedgerStore {
             let what = format!("the value of state key `{}`", key.escape_ascii());
             self.expect(what, shown(&in_tree), shown(value))?;
         }
-        let root = MemoryState::latest_only().apply(0, &current)?;
+        let root = LatestState::new().apply(0, &current)?;
         self.expect("the root of the current state", tip.app_hash, root)?;
         Ok(current.len() as u64)
     }

@@ -1,18 +1,21 @@
 //! A small ledger made by hand, and everything that can be bent in it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use fedledger_contract::canonical::Schema;
 use fedledger_contract::state::StateView;
+use fedledger_contract::{apply_block, decide, genesis, BlockInput};
 use fedledger_ledger::block::{
     vote_sign_bytes, BlockBody, BlockHeader, ValidatorAddress, ValidatorSet, VoteType,
 };
 use fedledger_ledger::commitment::{Salt, UpdateOpening};
-use fedledger_ledger::decision::OutcomeResult;
+use fedledger_ledger::decision::{Decision, OutcomeResult};
 use fedledger_ledger::governance::{MemberKeys, MemberSpec};
 use fedledger_ledger::ids::{ChainId, MemberId, Nonce};
 use fedledger_ledger::keys::{sign_raw, PublicKey};
+use fedledger_ledger::state::LatestState;
 use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
 
 use super::*;
@@ -24,7 +27,7 @@ const TASK: &str = "id = 't'\nrounds = 2\nbyzantine = 1\nrule = { name = 'median
 /// A ledger of four members in memory, and a source of it.
 struct Ledger {
     genesis: Genesis,
-    state: MemoryState,
+    state: LatestState,
     validators: ValidatorSet,
     chain: Vec<(Block, CommitCertificate)>,
     blobs: BTreeMap<Digest, Vec<u8>>,
@@ -108,7 +111,7 @@ impl Ledger {
             tasks: vec![task.spec],
         };
         let effects = genesis(&document).unwrap();
-        let mut state = MemoryState::latest_only();
+        let mut state = LatestState::new();
         state.apply(0, &effects.writes).unwrap();
         let mut ledger = Self {
             genesis: document,
@@ -244,7 +247,12 @@ fn validators_that_collude_cannot_make_a_state_that_does_not_follow() {
     let mut ledger = Ledger::with_a_round();
     ledger.collude(|block| block.header.app_hash.0[0] ^= 1);
     let result = ledger.audit(Depth::Verify);
-    assert!(matches!(result, Err(AuditError::StateRoot { height: Height(3), .. })));
+    let root = ReplayError::AppHash {
+        height: Height(3),
+        expected: ledger.state.root(),
+        found: ledger.chain[2].0.header.app_hash,
+    };
+    assert_eq!(result.unwrap_err().to_string(), root.to_string());
 }
 
 #[test]
@@ -254,7 +262,7 @@ fn validators_that_collude_on_an_outcome_are_found_by_replaying() {
     // The same ledger up to the decision, which names another model and all sign: everything that
     // rests on signatures and hashes holds.
     ledger.chain.pop();
-    let mut state = MemoryState::latest_only();
+    let mut state = LatestState::new();
     state.apply(0, &genesis(&ledger.genesis).unwrap().writes).unwrap();
     for (block, _) in &ledger.chain {
         let input = BlockInput {
@@ -276,7 +284,7 @@ fn validators_that_collude_on_an_outcome_are_found_by_replaying() {
     ledger.append(vec![], vec![decision]);
     ledger.audit(Depth::Verify).expect("signatures and hashes hold");
     match ledger.audit(Depth::Replay) {
-        Err(AuditError::Decision { height, round, .. }) => {
+        Err(AuditError::Replay(ReplayError::Decision { height, round, .. })) => {
             assert_eq!((height, round), (Height(3), RoundNumber(1)));
         }
         other => panic!("{other:?}"),
