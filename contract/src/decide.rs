@@ -110,8 +110,15 @@ fn pending_of(view: &StateView<'_>, task: &TaskId) -> Option<Pending> {
 
 /// The previous aggregate, when a rule that is offered starts from it.
 fn start_digest(spec: &TaskSpec, progress: &TaskProgress) -> Option<Digest> {
-    let starts = |rule: &&AggregationRule| matches!(rule, AggregationRule::CenteredClipping { .. });
-    progress.aggregate.filter(|_| rules_offered(spec).iter().any(starts))
+    progress.aggregate.filter(|_| rules_offered(spec).into_iter().any(starts))
+}
+
+fn starts(rule: &AggregationRule) -> bool {
+    match rule {
+        AggregationRule::CenteredClipping { .. } => true,
+        AggregationRule::PreAggregated { rule, .. } => starts(rule),
+        _ => false,
+    }
 }
 
 /// Computes the decision that `task` waits for.

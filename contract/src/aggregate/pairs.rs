@@ -21,7 +21,7 @@ const SHIFT: u32 = 1 << 24;
 const SPAN: usize = 128;
 /// Rows and columns of a tile of products that is summed in registers.
 const TILE_ROWS: usize = 4;
-const TILE_COLUMNS: usize = 2;
+const TILE_COLUMNS: usize = 3;
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -76,7 +76,7 @@ impl WithSimd for Products<'_> {
             }
             for i in (0..n).step_by(TILE_ROWS) {
                 let left: [&Wide; TILE_ROWS] = from_fn(|t| &wide[(i + t).min(n - 1)]);
-                // From the diagonal on, a tile's first column being even.
+                // From the diagonal on; what a tile has beyond the last row is left out below.
                 for j in (i..n).step_by(TILE_COLUMNS) {
                     let right: [&Wide; TILE_COLUMNS] = from_fn(|t| &wide[(j + t).min(n - 1)]);
                     for (i, row) in (i..n).zip(multiply(left, right)) {
