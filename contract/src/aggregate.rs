@@ -15,6 +15,8 @@
 //!
 //! One file for each rule, with its formula, parameters, precondition, source and deviations.
 
+#![allow(clippy::inline_always, reason = "what is not inlined is compiled without vectors")]
+
 mod baselines;
 mod blocks;
 mod bulyan;

@@ -125,7 +125,7 @@ impl<'a> Matrix<'a> {
             } else {
                 scratch.iter().map(Vec::as_slice).collect()
             };
-            simd::run(Stage { stage, rows: &rows, made: &mut next });
+            simd::run(Stage { sources: stage, rows: &rows, made: &mut next });
             std::mem::swap(scratch, &mut next);
         }
         scratch.iter().map(Vec::as_slice).chain(point).collect()
@@ -133,7 +133,7 @@ impl<'a> Matrix<'a> {
 }
 
 struct Stage<'a> {
-    stage: &'a [Source],
+    sources: &'a [Source],
     rows: &'a [&'a [i32]],
     made: &'a mut [Vec<i32>],
 }
@@ -143,10 +143,10 @@ impl WithSimd for Stage<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { stage, rows, made } = self;
+        let Self { sources, rows, made } = self;
         let length = rows[0].len();
         let mut total: Vec<i32> = Vec::new();
-        for (source, out) in stage.iter().zip(made) {
+        for (source, out) in sources.iter().zip(made) {
             out.clear();
             match source {
                 Source::Row(row) => out.extend_from_slice(rows[*row]),

@@ -104,7 +104,7 @@ impl WithSimd for Weighted<'_> {
     fn with_simd<S: Simd>(self, _: S) -> bool {
         let mut greatest = 0;
         // Each partial sum is below total · 2^23 < 2^62.
-        let mut sums = [0i64; blocks::BLOCK];
+        let mut sums = vec![0i64; self.out.len()];
         for &(row, weight) in self.rows {
             for (sum, &value) in sums.iter_mut().zip(row) {
                 greatest = greatest.max(value.unsigned_abs());

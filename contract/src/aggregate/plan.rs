@@ -109,7 +109,7 @@ mod tests {
             for (plan, most) in [(Plan::to_select(n), 2), (Plan::to_sort(n), 1)] {
                 assert!(
                     plan.lists.len() <= most
-                        && plan.groups.iter().all(|&size| size >= 1 && size <= 16)
+                        && plan.groups.iter().all(|&size| (1..=GROUP_MAX).contains(&size))
                 );
                 let mut places = plan.lists.concat();
                 places.sort_unstable();

@@ -4,6 +4,8 @@
 //! the remainder. The bias is an even multiple (2^23) of the divisor, so parity, and with it the
 //! half-to-even rule, is that of the true quotient.
 
+#![allow(clippy::inline_always, reason = "what is not inlined is compiled without vectors")]
+
 /// Values are below 2^23 in magnitude: the bias that makes any mean of them non-negative.
 const BIAS_BITS: u32 = 23;
 

@@ -18,8 +18,8 @@ pub(super) fn encode<Ctx, W: Write>(
     rule.encode(encoder, context)
 }
 
-pub(super) fn decode<'b, Ctx>(
-    decoder: &mut Decoder<'b>,
+pub(super) fn decode<Ctx>(
+    decoder: &mut Decoder<'_>,
     context: &mut Ctx,
 ) -> Result<Box<AggregationRule>, Error> {
     let mut ahead = decoder.probe();
