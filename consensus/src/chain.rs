@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use fedledger_contract::block::ExecutionCache;
 use fedledger_contract::decide::Decided;
 use fedledger_contract::round::next_deadline;
 use fedledger_contract::state::StateView;
@@ -86,6 +87,8 @@ pub struct Chain {
     proposer: ValidatorAddress,
     clock: fn() -> TimeMs,
     shared: Mutex<Shared>,
+    /// What executing and checking worked out before. Taken after `shared`, if both are.
+    cache: Mutex<ExecutionCache>,
     /// Something may have become decidable.
     work: Notify,
     heights: watch::Sender<Height>,
@@ -132,6 +135,7 @@ impl Chain {
             proposer,
             clock,
             shared: Mutex::new(shared),
+            cache: Mutex::new(ExecutionCache::remembering()),
             work: Notify::new(),
             heights,
         }))
@@ -139,6 +143,10 @@ impl Chain {
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().expect("no thread panics while it holds this lock")
+    }
+
+    fn cache(&self) -> MutexGuard<'_, ExecutionCache> {
+        self.cache.lock().expect("no thread panics while it holds this lock")
     }
 
     /// The store under the chain.
@@ -166,9 +174,9 @@ impl Chain {
     /// # Errors
     /// When it could not stand in any block, or there is no room for it.
     pub fn submit(&self, transaction: Transaction) -> Result<bool, SubmitError> {
-        use fedledger_contract::check::{check_transaction, TransactionFault};
+        use fedledger_contract::check::{check_transaction_with, TransactionFault};
         let mut shared = self.shared();
-        match check_transaction(&self.store, &transaction) {
+        match check_transaction_with(&mut self.cache(), &self.store, &transaction) {
             Ok(()) | Err(TransactionFault::WrongNonce { .. }) => {}
             Err(fault) => return Err(fault.into()),
         }

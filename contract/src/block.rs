@@ -4,13 +4,13 @@ use fedledger_ledger::block::ValidatorSet;
 use fedledger_ledger::decision::Decision;
 use fedledger_ledger::entry::{Entry, EntryBody, Receipt, Rejection};
 use fedledger_ledger::ids::{Height, RoundNumber, TaskId, TimeMs};
-use fedledger_ledger::keys::{KeyCache, PublicKey};
+use fedledger_ledger::keys::PublicKey;
 use fedledger_ledger::limits::BLOCK_TRANSACTIONS_MAX;
 use fedledger_ledger::state::{StateRead, Writes};
 use fedledger_ledger::transaction::{Action, Transaction};
 use thiserror::Error;
 
-use crate::check::{check_in, TransactionFault};
+use crate::check::{check_in, Signatures, TransactionFault};
 use crate::context::Context;
 use crate::governance;
 use crate::outcome::{self, DecisionFault};
@@ -119,16 +119,22 @@ pub fn apply_block(
     apply_block_with(&mut ExecutionCache::default(), state, input)
 }
 
-/// What an executor worked out in one block and may use again in the next: keys as points, and the
-/// validator set of a list of keys. It is looked up by what it follows from, so no cache, old or
+/// What an executor worked out in one block and may use again in the next: keys as points, the
+/// validator set of a list of keys and, if it remembers, valid signatures. It is looked up by what it follows from, so no cache, old or
 /// from another ledger, changes what a block leads to.
 #[derive(Debug, Clone, Default)]
 pub struct ExecutionCache {
-    keys: KeyCache,
+    pub(crate) signatures: Signatures,
     validators: Option<(Vec<PublicKey>, ValidatorSet)>,
 }
 
 impl ExecutionCache {
+    /// A cache that also remembers which transactions have a valid signature: for a node, which
+    /// checks each one when it arrives, when it is proposed and when it is carried out.
+    pub fn remembering() -> Self {
+        Self { signatures: Signatures::remembering(), validators: None }
+    }
+
     /// The validators of the height after the state's.
     fn validators(&mut self, state: &StateView<'_>) -> ValidatorSet {
         let keys = validator_keys(state);
@@ -164,7 +170,7 @@ pub fn apply_block_with(
     round::advance(&mut context);
     let mut receipts = Vec::with_capacity(input.transactions.len());
     for (index, transaction) in input.transactions.iter().enumerate() {
-        check_in(&context.state, &mut cache.keys, transaction)
+        check_in(&context.state, &mut cache.signatures, transaction)
             .map_err(|fault| BlockError::Transaction { index, fault })?;
         receipts.push(apply_transaction(&mut context, transaction));
     }

@@ -1,14 +1,17 @@
 //! What a transaction must satisfy to stand in a block at all, refused or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fedledger_ledger::ids::{ChainId, MemberId, Nonce};
-use fedledger_ledger::keys::KeyCache;
-use fedledger_ledger::limits::{BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use fedledger_ledger::ids::{ChainId, Digest, MemberId, Nonce};
+use fedledger_ledger::keys::{KeyCache, PublicKey};
+use fedledger_ledger::limits::{
+    BLOCK_TRANSACTIONS_MAX, SIGNATURES_REMEMBERED_MAX, TRANSACTION_BYTES_MAX,
+};
 use fedledger_ledger::state::StateRead;
 use fedledger_ledger::transaction::Transaction;
 use thiserror::Error;
 
+use crate::block::ExecutionCache;
 use crate::state::StateView;
 
 /// Why a transaction may not stand in a block: it says nothing that its member can be held to, so
@@ -55,6 +58,41 @@ pub enum TransactionFault {
     },
 }
 
+/// Keys that were decoded before and, if it remembers, transactions whose signature was found valid
+/// before. Both follow from the bytes alone, by which they are looked up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Signatures {
+    keys: KeyCache,
+    valid: Option<BTreeSet<(PublicKey, Digest)>>,
+}
+
+impl Signatures {
+    /// For a node, which sees a transaction when it arrives, when it is proposed and when it is
+    /// decided.
+    pub(crate) fn remembering() -> Self {
+        Self { keys: KeyCache::default(), valid: Some(BTreeSet::new()) }
+    }
+
+    /// Whether `key` signed `transaction`, whose canonical bytes are `bytes`.
+    fn is_valid(&mut self, key: &PublicKey, transaction: &Transaction, bytes: &[u8]) -> bool {
+        let name = self.valid.is_some().then(|| (*key, Digest::of(bytes)));
+        if let (Some(valid), Some(name)) = (&self.valid, &name) {
+            if valid.contains(name) {
+                return true;
+            }
+        }
+        let key = self.keys.decode(key);
+        let is_valid = key.is_some_and(|key| transaction.is_signed_by_decoded(&key));
+        if let (Some(valid), Some(name), true) = (&mut self.valid, name, is_valid) {
+            if valid.len() >= SIGNATURES_REMEMBERED_MAX {
+                valid.clear();
+            }
+            valid.insert(name);
+        }
+        is_valid
+    }
+}
+
 /// Checks that a transaction may be the next one after `state`: chain, member, length, signature
 /// and nonce. A mempool keeps one whose only fault is a later nonce than expected.
 ///
@@ -67,12 +105,27 @@ pub fn check_transaction(
     state: &dyn StateRead,
     transaction: &Transaction,
 ) -> Result<(), TransactionFault> {
-    check_in(&StateView::new(state), &mut KeyCache::default(), transaction)
+    check_transaction_with(&mut ExecutionCache::default(), state, transaction)
+}
+
+/// As [`check_transaction`], for whoever checks many.
+///
+/// # Errors
+/// As [`check_transaction`].
+///
+/// # Panics
+/// As [`check_transaction`].
+pub fn check_transaction_with(
+    cache: &mut ExecutionCache,
+    state: &dyn StateRead,
+    transaction: &Transaction,
+) -> Result<(), TransactionFault> {
+    check_in(&StateView::new(state), &mut cache.signatures, transaction)
 }
 
 pub(crate) fn check_in(
     state: &StateView<'_>,
-    keys: &mut KeyCache,
+    signatures: &mut Signatures,
     transaction: &Transaction,
 ) -> Result<(), TransactionFault> {
     let body = &transaction.body;
@@ -84,12 +137,12 @@ pub(crate) fn check_in(
     let Some(member) = state.member_shared(&body.member) else {
         return Err(TransactionFault::UnknownMember { member: body.member.clone() });
     };
-    let found = transaction.to_bytes().len();
+    let bytes = transaction.to_bytes();
+    let found = bytes.len();
     if found > TRANSACTION_BYTES_MAX {
         return Err(TransactionFault::TooLong { found, max: TRANSACTION_BYTES_MAX });
     }
-    let key = keys.decode(&member.spec.keys.member);
-    if !key.is_some_and(|key| transaction.is_signed_by_decoded(&key)) {
+    if !signatures.is_valid(&member.spec.keys.member, transaction, &bytes) {
         return Err(TransactionFault::BadSignature { member: body.member.clone() });
     }
     check_nonce(body.nonce, state.nonce(&body.member).next(), &body.member)
@@ -109,6 +162,7 @@ fn check_nonce(found: Nonce, expected: Nonce, member: &MemberId) -> Result<(), T
 /// # Panics
 /// When the state has no genesis.
 pub fn select_transactions<'t>(
+    cache: &mut ExecutionCache,
     state: &dyn StateRead,
     waiting: impl IntoIterator<Item = &'t Transaction>,
     bytes_max: usize,
@@ -116,7 +170,6 @@ pub fn select_transactions<'t>(
     let view = StateView::new(state);
     let mut next: BTreeMap<MemberId, Nonce> = BTreeMap::new();
     let mut bytes = 0usize;
-    let mut keys = KeyCache::default();
     let mut selected = Vec::new();
     for transaction in waiting {
         if selected.len() == BLOCK_TRANSACTIONS_MAX {
@@ -129,7 +182,7 @@ pub fn select_transactions<'t>(
         if body.nonce != expected || length > bytes_max.saturating_sub(bytes) {
             continue;
         }
-        match check_in(&view, &mut keys, transaction) {
+        match check_in(&view, &mut cache.signatures, transaction) {
             Ok(()) | Err(TransactionFault::WrongNonce { .. }) => {}
             Err(_) => continue,
         }

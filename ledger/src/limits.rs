@@ -8,6 +8,8 @@ pub const CHAIN_ID_BYTES_MAX: usize = 50;
 pub const MEMBERS_MAX: usize = 128;
 /// Most public keys that a verifier keeps decoded: all that a large consortium uses for some years.
 pub const KEYS_CACHED_MAX: usize = 1_024;
+/// Most transactions that a node remembers to have a valid signature: 1 MB, and many blocks.
+pub const SIGNATURES_REMEMBERED_MAX: usize = 16_384;
 /// Longest transaction in bytes. With its envelope it must fit one entry.
 pub const TRANSACTION_BYTES_MAX: usize = 60_000;
 /// Longest opening of a commitment in bytes: ids, digest and salt with their CBOR heads.

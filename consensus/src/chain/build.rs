@@ -53,7 +53,8 @@ impl Chain {
                 candidates.push(waiting.transaction);
             }
         }
-        select_transactions(&self.store, &candidates, TRANSACTION_BYTES_TARGET)
+        let mut cache = self.cache();
+        select_transactions(&mut cache, &self.store, &candidates, TRANSACTION_BYTES_TARGET)
     }
 
     /// Builds the block of a consensus round, or gives the one already built for it. With nothing

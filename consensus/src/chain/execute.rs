@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fedledger_contract::block::{apply_block, BlockEffects, BlockError, BlockInput};
+use fedledger_contract::block::{apply_block_with, BlockEffects, BlockError, BlockInput};
 use fedledger_contract::decide::pending;
 use fedledger_contract::state::StateView;
 use fedledger_ledger::block::{Block, BlockBody};
@@ -46,7 +46,7 @@ impl Chain {
             transactions: &body.transactions,
             decisions: &body.decisions,
         };
-        let effects = apply_block(&self.store, &input)?;
+        let effects = apply_block_with(&mut self.cache(), &self.store, &input)?;
         let root = self.store.root_after(&effects.writes).map_err(fatal)?;
         Ok(Arc::new(Execution { effects, root }))
     }

@@ -9,7 +9,7 @@ use fedledger_ledger::transaction::CandidateScore;
 use proptest::prelude::*;
 
 use super::*;
-use crate::check::{check_transaction, select_transactions};
+use crate::check::{check_transaction, check_transaction_with, select_transactions};
 use crate::decide::{decide, pending};
 use crate::testing::{member_id, task, task_id, Ledger, COMMIT_MS, D, EVALUATE_MS};
 
@@ -113,12 +113,16 @@ fn a_proposer_selects_what_makes_a_valid_block() {
     let mut bent = sign(2, 0);
     bent.signature.0[0] ^= 1;
     let waiting = [sign(0, 1), sign(0, 0), bent, sign(1, 0), sign(0, 1), sign(1, 0), sign(3, 5)];
-    let selected = select_transactions(&ledger.state, &waiting, usize::MAX);
+    let selected =
+        select_transactions(&mut ExecutionCache::default(), &ledger.state, &waiting, usize::MAX);
     let expected = [&waiting[1], &waiting[3], &waiting[4]];
     assert!(selected.iter().eq(expected), "{selected:?}");
     ledger.try_block(1, &selected, &[]).unwrap();
     let bytes = waiting[1].to_bytes().len();
-    assert_eq!(select_transactions(&ledger.state, &waiting, bytes).len(), 1);
+    assert_eq!(
+        select_transactions(&mut ExecutionCache::default(), &ledger.state, &waiting, bytes).len(),
+        1
+    );
 }
 
 /// A ledger that waits for an outcome, with that outcome.
@@ -299,7 +303,7 @@ proptest! {
             let waiting = !pending(&ledger.state).is_empty();
             let decided = (waiting && step.value % 2 == 0).then(|| ledger.decide());
             let decisions = decided.into_iter().collect();
-            let transactions = select_transactions(&ledger.state, &transactions, usize::MAX);
+            let transactions = select_transactions(&mut ExecutionCache::default(), &ledger.state, &transactions, usize::MAX);
             ledger.block(step.after_ms, transactions, decisions);
         }
         while let Some(deadline) = crate::round::next_deadline(&ledger.state) {
@@ -355,7 +359,7 @@ fn no_cache_changes_what_a_block_leads_to() {
         state
     };
     let mut states = ledgers.each_ref().map(begin);
-    let mut cache = ExecutionCache::default();
+    let mut caches = [ExecutionCache::default(), ExecutionCache::remembering()];
     for at in 0..ledgers[1].chain.len() {
         for (ledger, state) in ledgers.iter().zip(&mut states) {
             let Some((block, _)) = ledger.chain.get(at) else { continue };
@@ -365,13 +369,43 @@ fn no_cache_changes_what_a_block_leads_to() {
                 transactions: &block.body.transactions,
                 decisions: &block.body.decisions,
             };
-            let cached = apply_block_with(&mut cache, state, &input).unwrap();
             let alone = apply_block(state, &input).unwrap();
-            assert_eq!((&cached.writes, &cached.receipts), (&alone.writes, &alone.receipts));
-            assert_eq!(cached.validators, alone.validators);
-            assert_eq!(cached.validators.hash(), block.header.next_validators_hash);
-            state.apply(block.header.height.0, &cached.writes).unwrap();
+            assert_eq!(alone.validators.hash(), block.header.next_validators_hash);
+            // Twice, so that the second finds everything in the cache.
+            for cache in caches.iter_mut().chain(&mut [ExecutionCache::remembering()]) {
+                for _ in 0..2 {
+                    let cached = apply_block_with(cache, state, &input).unwrap();
+                    assert_eq!(cached.writes, alone.writes);
+                    assert_eq!(cached.receipts, alone.receipts);
+                    assert_eq!(cached.validators, alone.validators);
+                }
+            }
+            state.apply(block.header.height.0, &alone.writes).unwrap();
             assert_eq!(state.root(), block.header.app_hash);
+        }
+    }
+}
+
+#[test]
+fn a_remembered_signature_vouches_for_nothing_else() {
+    let ledger = Ledger::new(4, Vec::new());
+    let mut cache = ExecutionCache::remembering();
+    let good = ledger.sign(1, Action::Approve { change: Digest::of(b"one") });
+    let check = |cache: &mut ExecutionCache, transaction: &Transaction| {
+        check_transaction_with(cache, &ledger.state, transaction)
+    };
+    assert_eq!(check(&mut cache, &good), Ok(()));
+    assert_eq!(check(&mut cache, &good), Ok(()));
+    let mut bent = good.clone();
+    bent.signature.0[7] ^= 1;
+    let mut other_body = good.clone();
+    other_body.body.action = Action::Approve { change: Digest::of(b"two") };
+    let mut other_member = good.clone();
+    other_member.body.member = member_id(2);
+    for forged in [bent, other_body, other_member] {
+        for _ in 0..2 {
+            let fault = check(&mut cache, &forged).unwrap_err();
+            assert!(matches!(fault, TransactionFault::BadSignature { .. }), "{fault}");
         }
     }
 }
