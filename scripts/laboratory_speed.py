@@ -29,6 +29,8 @@ def load(path):
 
 def main():
     torch.manual_seed(1)
+    # For matrices this small further threads only wait for each other.
+    torch.set_num_threads(1)
     rng = np.random.default_rng(1)
     x, y = load(sys.argv[1])
     order = rng.permutation(len(y))

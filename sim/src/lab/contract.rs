@@ -2,7 +2,9 @@
 
 use fedledger_contract::task_check::check_task;
 use fedledger_ledger::ids::TaskId;
-use fedledger_ledger::task::{AggregationRule, NormBand, TaskSpec, TrustPolicy, Weighting};
+use fedledger_ledger::task::{
+    AggregationRule, HistoryPolicy, NormBand, TaskSpec, TrustPolicy, Weighting,
+};
 use serde::{Deserialize, Serialize};
 
 use super::shape::{Field, Shape, Variant};
@@ -26,6 +28,8 @@ pub struct ContractChoice {
     pub norm_band: Option<Switch<NormBand>>,
     /// How trust moves.
     pub trust: Option<Switch<TrustPolicy>>,
+    /// What is remembered of past rounds, and how it is judged.
+    pub history: Option<Switch<HistoryPolicy>>,
 }
 
 /// A set of settings that belong together.
@@ -78,6 +82,7 @@ impl ContractChoice {
             rule: Some(rule),
             norm_band: Some(Switch::Off(Nothing::None)),
             trust: Some(Switch::Off(Nothing::None)),
+            history: Some(Switch::Off(Nothing::None)),
             ..Self::default()
         }
     }
@@ -94,6 +99,7 @@ impl ContractChoice {
             weighting: Some(task.weighting),
             norm_band: Some(switch(task.norm_band)),
             trust: Some(switch(task.trust)),
+            history: Some(switch(task.history)),
         }
     }
 
@@ -116,6 +122,11 @@ impl ContractChoice {
                 let off = |off: bool, word: &str| off.then(|| format!("no {word}"));
                 words.extend(off(matches!(self.norm_band, Some(Switch::Off(_))), "norm band"));
                 words.extend(off(matches!(self.trust, Some(Switch::Off(_))), "trust"));
+                match self.history {
+                    Some(Switch::On(_)) => words.push("with history".to_owned()),
+                    Some(Switch::Off(_)) => words.push("no history".to_owned()),
+                    None => {}
+                }
                 words.join(", ")
             }
         }
@@ -140,6 +151,7 @@ impl ContractChoice {
         task.weighting = self.weighting.unwrap_or(task.weighting);
         task.norm_band = self.norm_band.map_or(task.norm_band, Switch::value);
         task.trust = self.trust.map_or(task.trust, Switch::value);
+        task.history = self.history.map_or(task.history, Switch::value);
         let members = scenario.sites.len();
         if check_task(&task, members).is_err() {
             // A rule that needs more updates than n − f may need everybody's: here all submit.
@@ -169,6 +181,7 @@ pub fn rule_named(name: &str) -> Option<AggregationRule> {
         match field.name.as_str() {
             "iterations" => value["iterations"] = 8.into(),
             "radius_milli" => value["radius_milli"] = 1000.into(),
+            "removed_milli" => value["removed_milli"] = 1500.into(),
             _ => {}
         }
     }
@@ -241,6 +254,26 @@ pub fn fields() -> Vec<Field> {
             as_profile,
             "How trust moves.",
         ),
+        Field::optional(
+            "history",
+            Shape::Either(vec![none(), Shape::Table(history())]),
+            as_profile,
+            "What is remembered of past rounds, and when members that began to move together are \
+             struck for it.",
+        ),
+    ]
+}
+
+fn history() -> Vec<Field> {
+    let milli = || Shape::count(1, 1_000_000);
+    vec![
+        Field::required("sketch_width", Shape::count(16, 1024), "Numbers kept of each update."),
+        Field::required("settle_rounds", Shape::count(0, 100_000), "Rounds before a baseline."),
+        Field::required("baseline_rounds", Shape::count(4, 100_000), "Rounds that make it."),
+        Field::required("bond_milli", milli(), "Bond with the f - 1 closest, in 1/1000 of spread."),
+        Field::required("shift_milli", milli(), "Shift that is common, in 1/1000 of noise."),
+        Field::required("lead_milli", milli(), "Shift beyond the median member's."),
+        Field::required("rounds_in_a_row", Shape::count(1, 1_000), "Rounds until it is a strike."),
     ]
 }
 
@@ -268,5 +301,36 @@ pub fn rules() -> Vec<Variant> {
         variant("geometric_median", "RFA.", vec![iterations()]),
         variant("bulyan", "Iterated Krum, then a mean around the median.", Vec::new()),
         variant("centered_clipping", "Clipped around a centre.", vec![iterations(), radius]),
+        variant(
+            "filtered_trimmed_mean",
+            "Spectral filter, then a trimmed mean.",
+            vec![Field::required("iterations", Shape::count(1, 128), "Most filter steps.")],
+        ),
+        variant(
+            "divide_and_conquer",
+            "Mean of those that project least on the direction of greatest variance (DnC).",
+            vec![
+                Field::optional(
+                    "coordinates",
+                    Shape::count(1, 100_000),
+                    "all",
+                    "Sampled each time.",
+                ),
+                Field::required("iterations", Shape::count(1, 16), "Number of iterations."),
+                Field::required(
+                    "removed_milli",
+                    Shape::count(1, 2_000),
+                    "Updates that an iteration removes, in 1/1000 of f.",
+                ),
+            ],
+        ),
+        variant(
+            "pre_aggregated",
+            "A rule over updates that were transformed first; see docs/aggregation.md.",
+            vec![
+                Field::required("stages", Shape::Any, "The transformations, 1 to 4."),
+                Field::required("rule", Shape::Any, "The rule."),
+            ],
+        ),
     ]
 }

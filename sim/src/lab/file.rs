@@ -298,11 +298,21 @@ fn prune(value: &mut Value) {
         }
         return;
     };
-    fields.values_mut().for_each(prune);
+    fields.values_mut().for_each(|value| {
+        prune(value);
+        // Single precision as people write it: 0.05, not 0.05000000074505806.
+        let narrow =
+            value.as_f64().filter(|wide| value.is_f64() && f64::from(*wide as f32) == *wide);
+        if let Some(short) = narrow.and_then(|wide| (wide as f32).to_string().parse::<f64>().ok()) {
+            *value = short.into();
+        }
+    });
     fields.retain(|name, value| match value {
         Value::Null => false,
         Value::Array(items) => !items.is_empty(),
         Value::Object(fields) => !fields.is_empty(),
+        // The number of members says it.
+        Value::Number(_) if name == "sites" => false,
         Value::Number(number) if number.as_u64() == Some(0) => {
             !["members", "count", "measure_every"].contains(&name.as_str())
         }

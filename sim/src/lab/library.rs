@@ -23,6 +23,9 @@ scenarios! {
     "coordinated-infiltration",
     "sybil-flood",
     "heart-one-of-four",
+    "wdbc-sweep",
+    "backdoors",
+    "digits-network",
 }
 
 /// What stands before an attack's name in the name of its scenario.

@@ -198,6 +198,9 @@ pub struct RunResult {
     /// The round in which the task was frozen because more than f members were suspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<u64>,
+    /// Members that the contract found moving together, if it looks for that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coordination: Vec<Edge>,
 }
 
 impl RunResult {
@@ -226,9 +229,6 @@ pub struct SeedResult {
     pub test_rows: usize,
     /// Of these, rows of class 1.
     pub test_positives: usize,
-    /// Edges of suspicion between members that the contract kept at the end, if it keeps any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub coordination: Vec<Edge>,
     /// The attackers under the scenario's contract.
     pub attacked: RunResult,
     /// Nobody hostile, the same contract.
@@ -239,14 +239,14 @@ pub struct SeedResult {
     pub plain_absent: RunResult,
 }
 
-/// How much two members' residuals coordinate.
+/// How often the contract found two members moving together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Edge {
     /// One member's id.
     pub from: String,
     /// The other's.
     pub to: String,
-    /// Strength, −1 to 1.
+    /// Rounds in which it did, as a share of those of the pair that was found most often.
     pub strength: f64,
 }
 

@@ -3,6 +3,7 @@
 //! Every seed is computed from its number alone and results are collected in the order of seeds, so
 //! that neither the number of threads nor what was already finished changes a byte.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fedledger_contract::task_check::{check_task, TaskFault};
@@ -15,7 +16,7 @@ use thiserror::Error;
 use super::build::{build, Built};
 use super::check::CheckError;
 use super::file::Source;
-use super::results::{Bracket, MemberTrack, Quality, RoundResult, RunResult, SeedResult};
+use super::results::{Bracket, Edge, MemberTrack, Quality, RoundResult, RunResult, SeedResult};
 use crate::comparison::mean_task;
 use crate::data::Dataset;
 use crate::federation::{Federation, FederationError, RoundReport};
@@ -150,7 +151,6 @@ pub fn run_built(
         onset: built.onset(),
         test_rows: rows.rows(),
         test_positives: rows.count(1),
-        coordination: Vec::new(),
         attacked,
         absent: absent_run,
         plain,
@@ -228,12 +228,19 @@ fn run_one(
         same_updates_averaged: None,
     }];
     let (mut frozen, mut told) = (None, 0);
+    let mut together: BTreeMap<(String, String), u64> = BTreeMap::new();
     for round in 1..=rounds {
         if cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
         let report = federation.step()?;
         follow(&mut tracks, &report);
+        for verdict in &report.verdicts {
+            for other in verdict.together_with.iter().flatten() {
+                let (a, b) = (verdict.member.to_string(), other.to_string());
+                *together.entry(if a < b { (a, b) } else { (b, a) }).or_default() += 1;
+            }
+        }
         let last = round == rounds || federation.is_frozen();
         if round % every.rounds == 0 || last || report.failure.is_some() {
             results.push(RoundResult {
@@ -254,7 +261,13 @@ fn run_one(
         }
     }
     progress(Progress::Rounds(rounds - told));
-    Ok(RunResult { rounds: results, members: tracks, frozen })
+    let most = together.values().copied().max().unwrap_or(1) as f64;
+    let edges = together.into_iter().map(|((from, to), rounds)| Edge {
+        from,
+        to,
+        strength: (rounds as f64 / most * 1e3).round() / 1e3,
+    });
+    Ok(RunResult { rounds: results, members: tracks, frozen, coordination: edges.collect() })
 }
 
 /// Measures models on the honest members' held-out rows.

@@ -134,12 +134,12 @@ fn what_only_shows_as_a_whole_has_a_line_too() {
             "count = 2\nmembers = [\"hospital-01\"]",
             "bad.toml:11:1: `attackers[0]`: both",
         ),
-        ("from = 3", "from = 9, until = 4", "bad.toml:13:1: `attackers[0].schedule`: `until` is 4"),
+        ("from = 3", "from = 9, until = 4", "bad.toml:14:1: `attackers[0].schedule`: `until` is 4"),
         ("[3, 1]", "[3, 3]", "bad.toml:5:1: `seeds`: a seed twice"),
         (
             "scale = 3.0",
             "scale = \"much\"",
-            "bad.toml:12:39: `attackers[0].attack.scale`: the text",
+            "bad.toml:13:40: `attackers[0].attack.scale`: the text",
         ),
     ] {
         let error = refused(&SMALL.replace(change, to));

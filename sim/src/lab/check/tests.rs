@@ -52,7 +52,7 @@ fn every_fault_has_its_line_field_and_what_is_allowed() {
         ("rounds = 1\nseeds = [1, 20]", "a.toml:2:13: `seeds[1]`: the whole number 20; allowed: a whole number from 0 to 9"),
         ("rounds = 1\nseeds = []", "a.toml:2:9: `seeds`: a list of 0; allowed: a list of 1 to 3, each a whole number from 0 to 9"),
         ("rounds = 1\n[attack]\nname = \"filp\"", "a.toml:3:8: `attack.name`: `\"filp\"`, did you mean `flip`?; allowed: one of `\"flip\"`, `\"noise\"`"),
-        ("rounds = 1\nattack = { name = \"flip\", sigma = 1 }", "a.toml:2:26: `attack.sigma`: no field has this name; allowed: `name`, `share`"),
+        ("rounds = 1\nattack = { name = \"flip\", sigma = 1 }", "a.toml:2:27: `attack.sigma`: no field has this name; allowed: `name`, `share`"),
         ("rounds = 1\n[attack]\nname = \"noise\"", "a.toml:2:1: `attack.sigma`: it is missing; allowed: a number of 0 or more"),
         ("rounds = 1\n[attack]\nshare = 1", "a.toml:2:1: `attack.name`: it is missing; allowed: one of `\"flip\"`, `\"noise\"`"),
         ("rounds = 1\nattack = 3", "a.toml:2:10: `attack`: the whole number 3; allowed: a table with `name`, one of `\"flip\"`, `\"noise\"`"),
@@ -93,6 +93,7 @@ fn places_are_found_by_path() {
 #[test]
 fn near_names_are_near() {
     assert_eq!((edits("kitten", "sitting"), edits("", "abc"), edits("same", "same")), (3, 3, 0));
+    assert_eq!((edits("filp", "flip"), edits("ab", "ba")), (1, 1));
     assert_eq!(nearest("trimed_mean", ["mean", "trimmed_mean"].into_iter()), Some("trimmed_mean"));
     assert_eq!(nearest("quorum", ["mean", "median"].into_iter()), None);
 }

@@ -135,7 +135,7 @@ pub(super) fn delays(seeds: &[SeedResult]) -> String {
 /// The members on a circle, attackers as triangles; a line joins two that the contract found moving
 /// together, the thicker the more rounds.
 pub(super) fn coordination(seed: &SeedResult) -> String {
-    if seed.coordination.is_empty() {
+    if seed.attacked.coordination.is_empty() {
         return String::new();
     }
     let mut members: Vec<&MemberTrack> = seed.attacked.members.iter().collect();
@@ -150,7 +150,7 @@ pub(super) fn coordination(seed: &SeedResult) -> String {
     let mut svg = Svg::new(width, height);
     svg.text((10.0, 18.0), Anchor::Start, "title", "Found moving together");
     let position = |name: &str| members.iter().position(|member| member.member == name);
-    for edge in &seed.coordination {
+    for edge in &seed.attacked.coordination {
         let ends = position(&edge.from).zip(position(&edge.to));
         let Some((from, to)) = ends else { continue };
         svg.edge(place(from, radius), place(to, radius), 1.0 + 5.0 * edge.strength.clamp(0.0, 1.0));
