@@ -14,7 +14,7 @@ use anyhow::{bail, Context as _};
 use fedledger_contract::canonical::Schema;
 use fedledger_ledger::ids::{byzantine_max, ChainId, MemberId, RoundNumber, TaskId};
 use fedledger_ledger::task::TaskSpec;
-use fedledger_sim::attack::Attack;
+use fedledger_sim::attack::{Attack, PublicRecord};
 use fedledger_sim::data::CsvOptions;
 use fedledger_sim::federation::named_bits;
 use fedledger_sim::scenario::{self, Scenario};
@@ -185,13 +185,15 @@ fn train(
     let first = schema.quantise(&named_bits(&scenario.spec, &scenario.initial_model()))?;
     let mut plain = fedledger_sim::federation::PlainAverage::new(&first);
     let mut model = scenario.initial_model();
+    let mut record = PublicRecord::new(model.clone());
     for round in 1..=scenario.rounds {
         let begun = Instant::now();
         let round = RoundNumber(round);
+        let known = &record;
         std::thread::scope(|scope| {
             let work: Vec<_> = hospitals
                 .iter()
-                .map(|hospital| scope.spawn(move || hospital.train_and_submit(round)))
+                .map(|hospital| scope.spawn(move || hospital.train_and_submit(round, known)))
                 .collect();
             work.into_iter().try_for_each(|one| one.join().expect("a trainer does not panic"))
         })?;
@@ -203,6 +205,11 @@ fn train(
         if let Some(values) = watcher.model_after(&view)? {
             model = values;
         }
+        let shown = updates.rows().into_iter();
+        let shown: Vec<_> = shown.map(|row| hospital::floats(&schema, &row.to_vec())).collect();
+        // The record is by position: with a member missing it would say who sent what wrongly.
+        let whole = shown.len() == hospitals.len();
+        record.close_round(if whole { shown } else { Vec::new() }, model.clone());
         let plain = hospital::floats(&schema, plain.model());
         let measured = (scenario.evaluate_all(&model), scenario.evaluate_all(&plain));
         screen.round(&view, &trust, measured, begun.elapsed());

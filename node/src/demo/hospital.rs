@@ -9,8 +9,9 @@ use fedledger_ledger::decision::OutcomeResult;
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
 use fedledger_ledger::limits::BLOB_BYTES_MAX;
 use fedledger_ledger::task::TaskSpec;
+use fedledger_sim::attack::PublicRecord;
 use fedledger_sim::federation::named_bits;
-use fedledger_sim::trainer::Trainer;
+use fedledger_sim::trainer::{RoundView as Known, Trainer};
 use ndarray::Array2;
 
 use crate::api::types::{MemberView, RoundView, SubmittedUpdate, TaskView, TrustView};
@@ -64,10 +65,14 @@ impl Hospital {
     }
 
     /// Waits until its node has opened the round, trains from the round's model, and hands the
-    /// update in.
-    pub(super) fn train_and_submit(&self, round: RoundNumber) -> anyhow::Result<()> {
+    /// update in. `record` is what everybody could read on the ledger by now.
+    pub(super) fn train_and_submit(
+        &self,
+        round: RoundNumber,
+        record: &PublicRecord,
+    ) -> anyhow::Result<()> {
         let base = self.wait_for_model(round)?;
-        let update = self.trainer.train(round.0, &base);
+        let update = self.trainer.train_in(&Known::new(round.0, &base, record));
         let body = to_safetensors(&named_bits(&self.trainer.spec, &update.values));
         let path = format!(
             "/v1/tasks/{}/rounds/{round}/update?num_examples={}",
