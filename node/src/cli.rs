@@ -22,6 +22,7 @@ mod member;
 mod model;
 mod round;
 mod run;
+mod sim;
 mod status;
 mod task;
 pub mod task_file;
@@ -91,6 +92,9 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Apply an aggregation rule to files, with no network.
     Aggregate(aggregate::AggregateArgs),
+    /// The attack laboratory: what an attack does to a consortium, in process.
+    #[command(subcommand)]
+    Sim(sim::SimCommand),
     /// A consortium of several nodes on this machine.
     #[command(subcommand)]
     Devnet(devnet::DevnetCommand),
@@ -157,6 +161,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Model(command) => model::run(&context, &command),
         Command::Audit(command) => audit::run(&context, &command),
         Command::Aggregate(args) => aggregate::run(&context, &args),
+        Command::Sim(command) => sim::run(&context, &command),
         Command::Devnet(command) => devnet::run(&context, &command),
         Command::ExitCodes => exit_codes(&context),
     }
