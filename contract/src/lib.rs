@@ -20,6 +20,7 @@ pub mod history;
 pub mod integer;
 pub mod judge;
 pub mod outcome;
+pub mod profile;
 pub mod records;
 pub mod replay;
 pub mod round;

@@ -4,7 +4,8 @@
 //! equivocation leaves an eighth, and it never falls under one millionth. Each member begins with
 //! [`TRUST_MICRO_INITIAL`](crate::records::TRUST_MICRO_INITIAL). Standing moves with strikes and
 //! clean rounds *in a row*: Active → Probation at the first strike → Quarantine after
-//! `strikes_to_quarantine`; and back to Probation after `clean_rounds_to_return` clean rounds that
+//! `strikes_to_quarantine`, or at once when the strike rests on the members' histories, which have
+//! seen many rounds ([`crate::history`]); and back to Probation after `clean_rounds_to_return` clean rounds that
 //! were only scored, and to Active after as many again. Rounds that say nothing about a member (it
 //! did not reveal, its update was empty, the round led nowhere) leave the counts as they are, so
 //! that neither a slow uplink nor an empty update earns or costs trust.
@@ -27,6 +28,8 @@ pub enum RoundMark {
     Strike {
         /// Whether trust has fallen already, so that only the standing moves.
         already_fallen: bool,
+        /// Whether it rests on many rounds, so that none has to follow before quarantine.
+        decisive: bool,
     },
     /// Nothing.
     Neutral,
@@ -35,7 +38,8 @@ pub enum RoundMark {
 /// What a verdict says about its member; `contradicted` when equivocation was proved in the round.
 pub fn mark_of(verdict: &UpdateVerdict, contradicted: bool) -> RoundMark {
     if verdict.strike {
-        return RoundMark::Strike { already_fallen: contradicted };
+        let decisive = verdict.reason == Reason::MovedTogether;
+        return RoundMark::Strike { already_fallen: contradicted, decisive };
     }
     let empty = verdict.measures.contains(&(Measure::Norm, 0));
     match verdict.reason {
@@ -59,13 +63,16 @@ pub fn after_round(
     match mark {
         RoundMark::Neutral => (before, TrustCause::CleanRound),
         RoundMark::Clean => after_clean(before, policy),
-        RoundMark::Strike { already_fallen } => {
+        RoundMark::Strike { already_fallen, decisive } => {
             let divisor = if already_fallen { 1 } else { 2 };
             let trust_micro = lowered(before.trust_micro, divisor);
             let strikes = before.strikes.saturating_add(1);
             let due = strikes >= policy.strikes_to_quarantine;
             let (standing, cause) = match before.standing {
                 Standing::Quarantine => (Standing::Quarantine, TrustCause::Strike),
+                _ if decisive && may_quarantine => {
+                    (Standing::Quarantine, TrustCause::MovedTogether)
+                }
                 _ if due && may_quarantine => (Standing::Quarantine, TrustCause::StrikesInARow),
                 _ => (Standing::Probation, TrustCause::Strike),
             };
@@ -136,7 +143,8 @@ pub fn after_round_all(
     let moved = all(true);
     let quarantined =
         moved.iter().filter(|(record, _)| record.standing == Standing::Quarantine).count();
-    let newly = moved.iter().any(|(_, cause)| *cause == TrustCause::StrikesInARow);
+    let causes = [TrustCause::StrikesInARow, TrustCause::MovedTogether];
+    let newly = moved.iter().any(|(_, cause)| causes.contains(cause));
     if newly && quarantined + others > f {
         return (all(false), true);
     }

@@ -198,6 +198,9 @@ pub enum TrustCause {
     /// Probation ended.
     #[n(6)]
     ProbationEnded,
+    /// The members' histories show that it moved together with others.
+    #[n(7)]
+    MovedTogether,
 }
 
 /// What an entry records.

@@ -1,1 +1,280 @@
+use std::collections::BTreeSet;
 
+use fedledger_ledger::decision::Deviation;
+use fedledger_ledger::ids::{Digest, MemberId};
+use fedledger_ledger::task::HistoryPolicy;
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::sketch::{median_i64, values};
+use super::{observe, sketch_bytes, MemberHistory, Past, Row, UNIT};
+
+const POLICY: HistoryPolicy = HistoryPolicy {
+    sketch_width: 16,
+    settle_rounds: 2,
+    baseline_rounds: 8,
+    bond_milli: 8_000,
+    shift_milli: 3_000,
+    lead_milli: 1_000,
+    rounds_in_a_row: 2,
+};
+const SEED: Digest = Digest([7; 32]);
+
+fn member(k: usize) -> MemberId {
+    MemberId::new(format!("m-{k:02}")).expect("a good id")
+}
+
+/// Rows of independent noise around each member's own offset; `push(round, member)` is added along
+/// the first parameter.
+struct Stream {
+    random: ChaCha8Rng,
+    offsets: Vec<Vec<i32>>,
+}
+
+impl Stream {
+    fn new(members: usize, parameters: usize, seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let offsets = (0..members)
+            .map(|_| (0..parameters).map(|_| random.gen_range(-300..300)).collect())
+            .collect();
+        Self { random, offsets }
+    }
+
+    fn round(&mut self, push: impl Fn(usize) -> i32) -> Vec<Vec<i32>> {
+        let random = &mut self.random;
+        let rows = self.offsets.iter().enumerate().map(|(k, offset)| {
+            let mut row: Vec<i32> =
+                offset.iter().map(|base| base + random.gen_range(-400..400)).collect();
+            row[0] += push(k);
+            row
+        });
+        rows.collect()
+    }
+}
+
+fn deviations(rows: &[Vec<i32>], quarantined: &BTreeSet<MemberId>) -> Vec<Deviation> {
+    let rows: Vec<Row<'_>> = rows
+        .iter()
+        .enumerate()
+        .map(|(k, values)| Row {
+            member: member(k),
+            values,
+            enters: !quarantined.contains(&member(k)),
+        })
+        .collect();
+    observe(&POLICY, &SEED, &rows).expect("rows differ")
+}
+
+/// Runs `rounds` rounds with `push(round, member)` and returns who was ever found.
+fn found(members: usize, seed: u64, rounds: u32, push: impl Fn(u32, usize) -> i32) -> Vec<usize> {
+    let mut past = Past::new(POLICY, SEED);
+    let mut stream = Stream::new(members, 12, seed);
+    let mut ever = BTreeSet::new();
+    for round in 0..rounds {
+        let rows = stream.round(|k| push(round, k));
+        let findings = past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 4);
+        ever.extend(findings.into_iter().map(|finding| finding.member));
+    }
+    (0..members).filter(|&k| ever.contains(&member(k))).collect()
+}
+
+#[test]
+fn those_that_begin_to_move_together_are_found_and_nobody_else() {
+    for seed in 0..5 {
+        let drift = |round: u32, k: usize| if k < 4 && round >= 15 { 2_000 } else { 0 };
+        assert_eq!(found(13, seed, 40, drift), [0, 1, 2, 3], "seed {seed}");
+        assert_eq!(found(13, seed, 40, |_, _| 0), [0usize; 0], "seed {seed}");
+    }
+}
+
+#[test]
+fn one_that_changes_alone_and_those_that_were_always_alike_are_not_found() {
+    for seed in 0..5 {
+        let alone = |round: u32, k: usize| if k == 5 && round >= 15 { 2_000 } else { 0 };
+        assert_eq!(found(13, seed, 40, alone), [0usize; 0], "seed {seed}");
+        let always = |_: u32, k: usize| if k < 4 { 2_000 } else { 0 };
+        assert_eq!(found(13, seed, 40, always), [0usize; 0], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_finding_names_the_company_and_how_long() {
+    let mut past = Past::new(POLICY, SEED);
+    let mut stream = Stream::new(13, 12, 1);
+    let mut last = Vec::new();
+    for round in 0..30 {
+        let rows = stream.round(|k| if k < 4 && round >= 15 { 2_000 } else { 0 });
+        last = past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 4);
+    }
+    let first = &last[0];
+    let mut company = first.together_with.clone();
+    company.sort();
+    assert_eq!((first.member.clone(), company), (member(0), vec![member(1), member(2), member(3)]));
+    assert!(first.rounds > 5 && first.bond_milli > 8_000 && first.lead_milli > 1_000, "{first:?}");
+}
+
+#[test]
+fn who_is_absent_keeps_its_history_and_one_hostile_member_has_no_company() {
+    let mut past = Past::new(POLICY, SEED);
+    let mut stream = Stream::new(7, 12, 1);
+    for _ in 0..12 {
+        let all = deviations(&stream.round(|_| 0), &BTreeSet::new());
+        past.advance(&all[1..], &BTreeSet::new(), 2);
+    }
+    assert!(!past.members.contains_key(&member(0)));
+    let before = past.members[&member(3)].clone();
+    let mut some = deviations(&stream.round(|_| 0), &BTreeSet::new());
+    some.remove(3);
+    past.advance(&some, &BTreeSet::new(), 2);
+    assert_eq!(past.members[&member(3)], before);
+    let rounds = (0..30).flat_map(|_| {
+        let rows = stream.round(|k| if k < 3 { 5_000 } else { 0 });
+        past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 1)
+    });
+    assert_eq!(rounds.count(), 0);
+}
+
+#[test]
+fn quarantined_members_do_not_move_the_centre() {
+    let mut stream = Stream::new(9, 12, 3);
+    let rows = stream.round(|k| if k < 2 { 1_000_000 } else { 0 });
+    let without = deviations(&rows[2..].to_vec(), &BTreeSet::new());
+    let quarantined: BTreeSet<MemberId> = [member(0), member(1)].into();
+    let with = deviations(&rows, &quarantined);
+    let sketches = |list: &[Deviation]| list.iter().map(|d| d.sketch.clone()).collect::<Vec<_>>();
+    assert_eq!(sketches(&with[2..]), sketches(&without));
+}
+
+#[test]
+fn a_record_is_a_few_kilobytes_and_a_deviation_two_bytes_a_number() {
+    let policy = HistoryPolicy { sketch_width: 128, ..POLICY };
+    assert_eq!(sketch_bytes(&policy, 1_000_000), 256);
+    assert_eq!(sketch_bytes(&policy, 31), 62);
+    let mut history = MemberHistory::default();
+    let long: Vec<i16> = (0..128).map(|k| (k * 251 % 4_000 - 2_000) as i16).collect();
+    (0..40).for_each(|_| history.observe(&policy, &long));
+    let bytes = fedledger_ledger::codec::to_canonical(&history).len();
+    assert!((1_000..3_000).contains(&bytes), "{bytes}");
+}
+
+/// The three means and the baseline in floating point.
+fn naive(policy: &HistoryPolicy, rounds: &[Vec<i16>]) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let from = policy.settle_rounds as usize;
+    let until = from + policy.baseline_rounds as usize;
+    let units = |value: i16| f64::from(value) / UNIT as f64;
+    let width = rounds[0].len();
+    let mean = |column: usize| {
+        let sum: f64 = rounds[from..until].iter().map(|row| units(row[column])).sum();
+        sum / policy.baseline_rounds as f64
+    };
+    let baseline: Vec<f64> = (0..width).map(mean).collect();
+    let shift = |lambda: f64| {
+        rounds[until..].iter().fold(vec![0.0; width], |shift: Vec<f64>, row| {
+            let step = |k: usize| shift[k] + lambda * (units(row[k]) - baseline[k] - shift[k]);
+            (0..width).map(step).collect()
+        })
+    };
+    (baseline.clone(), [0.3, 0.1, 0.03].map(shift).to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_record_is_what_floating_point_says(
+        rounds in prop::collection::vec(prop::collection::vec(-16_384i16..=16_384, 4), 11..60),
+    ) {
+        let mut history = MemberHistory::default();
+        rounds.iter().for_each(|row| history.observe(&POLICY, row));
+        let (baseline, shifts) = naive(&POLICY, &rounds);
+        let fine = 4096.0 * 256.0;
+        for (found, expected) in history.baseline.iter().zip(&baseline) {
+            prop_assert!((f64::from(*found) / fine - expected).abs() < 1e-5);
+        }
+        for (found, expected) in history.shifts.iter().flatten().zip(shifts.iter().flatten()) {
+            prop_assert!((f64::from(*found) / fine - expected).abs() < 1e-4, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn no_values_overflow_and_no_order_matters(
+        rows in prop::collection::vec(prop::collection::vec(-8_388_607i32..=8_388_607, 40), 3..9),
+        rounds in 1usize..30,
+        turn in 0usize..8,
+    ) {
+        let advance = |turn: usize| {
+            let mut past = Past::new(POLICY, SEED);
+            let mut all = Vec::new();
+            for round in 0..rounds {
+                let mut turned = rows.clone();
+                let middle = (round * 3 + 1) % turned.len();
+                turned.rotate_left(middle);
+                let mut order: Vec<usize> = (0..turned.len()).collect();
+                order.rotate_left(turn % turned.len());
+                let rows: Vec<Row<'_>> = order
+                    .iter()
+                    .map(|&k| Row { member: member(k), values: &turned[k], enters: k > 0 })
+                    .collect();
+                let mut seen = observe(&POLICY, &SEED, &rows).unwrap_or_default();
+                seen.sort_by(|a, b| a.member.cmp(&b.member));
+                all.extend(past.advance(&seen, &[member(0)].into(), 2));
+            }
+            (past, all)
+        };
+        prop_assert_eq!(advance(0), advance(turn));
+    }
+
+    #[test]
+    fn deviations_are_at_most_four_long_and_scale_does_not_matter(
+        rows in prop::collection::vec(prop::collection::vec(-100_000i32..=100_000, 12), 3..9),
+    ) {
+        let seen = |rows: &[Vec<i32>]| {
+            let of = |(k, values)| Row { member: member(k), values, enters: true };
+            let rows: Vec<Row<'_>> = rows.iter().map(Vec::as_slice).enumerate().map(of).collect();
+            observe(&POLICY, &SEED, &rows)
+        };
+        let Some(found) = seen(&rows) else { return Ok(()) };
+        for deviation in &found {
+            let square: i64 = values(&deviation.sketch).iter().map(|&v| i64::from(v).pow(2)).sum();
+            prop_assert!(square as f64 <= (4.01 * UNIT as f64).powi(2), "{square}");
+        }
+        let scaled: Vec<Vec<i32>> =
+            rows.iter().map(|row| row.iter().map(|value| value * 64).collect()).collect();
+        for (a, b) in found.iter().zip(seen(&scaled).expect("as far apart")) {
+            let pairs = values(&a.sketch).into_iter().zip(values(&b.sketch));
+            for (one, other) in pairs {
+                prop_assert!((i32::from(one) - i32::from(other)).abs() <= 8, "{one} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_projection_keeps_lengths(seed in any::<u64>()) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut rows: Vec<Vec<i32>> = Vec::new();
+        for _ in 0..3 {
+            rows.push((0..2_000).map(|_| random.gen_range(-1_000..1_000)).collect());
+        }
+        // Two opposite rows and a third one: the median row is close to the middle.
+        let policy = HistoryPolicy { sketch_width: 1_024, ..POLICY };
+        let of = |(k, values)| Row { member: member(k), values, enters: true };
+        let given: Vec<Row<'_>> = rows.iter().map(Vec::as_slice).enumerate().map(of).collect();
+        let found = observe(&policy, &SEED, &given).expect("rows differ");
+        prop_assert_eq!(found.len(), 3);
+        for deviation in &found {
+            let square: f64 =
+                values(&deviation.sketch).iter().map(|&v| f64::from(v).powi(2)).sum();
+            let length = square.sqrt() / UNIT as f64;
+            prop_assert!((0.7..1.4).contains(&length), "{length}");
+        }
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle(mut list in prop::collection::vec(-1_000i64..1_000, 1..20)) {
+        let median = median_i64(list.clone());
+        list.sort_unstable();
+        let (lower, upper) = (list[(list.len() - 1) / 2], list[list.len() / 2]);
+        prop_assert!((2 * median - lower - upper).abs() <= 1);
+    }
+}

@@ -22,11 +22,21 @@ pub(super) fn first_difference(expected: &Decision, found: &Decision) -> Option<
             Decision::Candidates { candidates: found, .. },
         ) => differ("candidates", expected, found),
         (
-            Decision::Outcome { result: expected_result, verdicts: expected, .. },
-            Decision::Outcome { result: found_result, verdicts: found, .. },
-        ) => {
-            differ("result", expected_result, found_result).or_else(|| in_verdicts(expected, found))
-        }
+            Decision::Outcome {
+                result: expected_result,
+                verdicts: expected,
+                deviations: expected_deviations,
+                ..
+            },
+            Decision::Outcome {
+                result: found_result,
+                verdicts: found,
+                deviations: found_deviations,
+                ..
+            },
+        ) => differ("result", expected_result, found_result)
+            .or_else(|| in_verdicts(expected, found))
+            .or_else(|| differ("the deviations", expected_deviations, found_deviations)),
         _ => None,
     };
     parts.or_else(|| differ("kind", expected, found))

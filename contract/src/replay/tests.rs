@@ -2,9 +2,14 @@ use std::collections::BTreeMap;
 
 use fedledger_ledger::block::Block;
 use fedledger_ledger::decision::{Decision, Reason, Verdict};
+use fedledger_ledger::entry::{EntryBody, Standing};
+use fedledger_ledger::task::{HistoryPolicy, TaskSpec, TrustPolicy};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::testing::{task, Ledger};
+use crate::testing::{member_id, task, Ledger};
 
 /// A ledger of four members with three decided rounds, the third with an outlier.
 fn ledger() -> Ledger {
@@ -128,4 +133,76 @@ fn a_missing_blob_is_named() {
     assert_eq!((recomputed, missing.len()), (0, 3));
     assert!(missing.iter().all(|one| one.blob == gone));
     assert_eq!(replayer.state().root(), ledger.state.root());
+}
+
+/// Two of seven members begin to drift together once every baseline is made.
+fn drifting() -> Ledger {
+    let history = HistoryPolicy {
+        sketch_width: 16,
+        settle_rounds: 0,
+        baseline_rounds: 6,
+        bond_milli: 3_000,
+        shift_milli: 1_500,
+        lead_milli: 1_000,
+        rounds_in_a_row: 2,
+    };
+    // Nothing is an outlier here, so that whatever is struck is struck for its history.
+    let trust =
+        task(2, 5).trust.map(|policy| TrustPolicy { outlier_cosine_milli: Some(-1_000), ..policy });
+    let spec =
+        TaskSpec { history: Some(history), rounds: 20, norm_band: None, trust, ..task(2, 5) };
+    let mut ledger = Ledger::new(7, vec![spec]);
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    for round in 0..16 {
+        let mut update = |at: usize| {
+            let drift = if at < 2 && round >= 7 { 85 } else { 0 };
+            let mut jitter = || random.gen_range(-20..=20);
+            (at, [200 + jitter(), jitter() + drift, jitter()])
+        };
+        let updates: Vec<_> = (0..7).map(&mut update).collect();
+        ledger.play(&updates);
+    }
+    ledger
+}
+
+#[test]
+fn histories_follow_from_the_blocks_and_quarantine_those_that_drift_together() {
+    let ledger = drifting();
+    let standing = |at: usize| ledger.trust(at).standing;
+    assert_eq!((standing(0), standing(1)), (Standing::Quarantine, Standing::Quarantine));
+    assert!((2..7).all(|at| standing(at) == Standing::Active));
+    let said = ledger.entries.iter().find_map(|entry| match &entry.body {
+        EntryBody::UpdateVerdict { verdict, .. } if verdict.reason == Reason::MovedTogether => {
+            Some(verdict.clone())
+        }
+        _ => None,
+    });
+    let said = said.expect("a verdict names its reason");
+    assert_eq!(said.together_with, Some(vec![member_id(usize::from(said.member == member_id(0)))]));
+    assert!(said.strike && said.value > said.threshold, "{said:?}");
+    for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
+        let replayer = replay(&ledger, &ledger.chain, blobs).unwrap();
+        assert_eq!(replayer.state().root(), ledger.state.root());
+    }
+}
+
+#[test]
+fn a_bent_deviation_is_found_by_recomputing_and_a_short_one_at_once() {
+    let ledger = drifting();
+    let at = ledger.chain.iter().rposition(|(block, _)| !block.body.decisions.is_empty()).unwrap();
+    let bent = |bend: &dyn Fn(&mut Vec<u8>)| {
+        let mut chain = ledger.chain[..=at].to_vec();
+        let (block, certificate) = &mut chain[at];
+        let Decision::Outcome { deviations: Some(deviations), .. } = &mut block.body.decisions[0]
+        else {
+            panic!("the last decision is an outcome with deviations")
+        };
+        bend(&mut deviations[0].sketch);
+        block.header.data_hash = block.body.data_hash();
+        *certificate = ledger.certify(block);
+        replay(&ledger, &chain, Some(&ledger.blobs)).err().expect("it was bent").to_string()
+    };
+    assert!(bent(&|sketch| sketch[0] ^= 1).contains("deviation"), "{}", bent(&|s| s[0] ^= 1));
+    let short = bent(&|sketch| sketch.truncate(2));
+    assert!(short.contains("deviation"), "{short}");
 }
