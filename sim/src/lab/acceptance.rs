@@ -183,6 +183,7 @@ impl Acceptance {
 
     /// Judges the outcome.
     pub fn judge(&self, summary: &Summary) -> Verdict {
+        use MeasureName::{Accuracy, AttackSuccess, Auc, Recall, WorstSiteAccuracy};
         let mut checks = Vec::new();
         let by = |mean: Option<Mean>| {
             mean.map(|mean| match self.judge {
@@ -202,7 +203,6 @@ impl Acceptance {
                 holds: measured.map_or(threshold == "attack_success_max", |m: f64| m <= limit),
             }));
         };
-        use MeasureName::{Accuracy, AttackSuccess, Auc, Recall, WorstSiteAccuracy};
         let (accuracy, recall, auc) = (loss(Accuracy), loss(Recall), loss(Auc));
         at_most("accuracy_loss_max", self.accuracy_loss_max, "accuracy lost", accuracy, true);
         at_most("recall_loss_max", self.recall_loss_max, "cases no longer found", recall, true);

@@ -301,8 +301,9 @@ fn prune(value: &mut Value) {
     fields.values_mut().for_each(|value| {
         prune(value);
         // Single precision as people write it: 0.05, not 0.05000000074505806.
-        let narrow =
-            value.as_f64().filter(|wide| value.is_f64() && f64::from(*wide as f32) == *wide);
+        let narrow = value
+            .as_f64()
+            .filter(|wide| value.is_f64() && f64::from(*wide as f32).to_bits() == wide.to_bits());
         if let Some(short) = narrow.and_then(|wide| (wide as f32).to_string().parse::<f64>().ok()) {
             *value = short.into();
         }

@@ -171,7 +171,9 @@ fn in_words(value: &Value) -> String {
     match value {
         Value::String(word) => word.clone(),
         Value::Number(number) => match number.as_f64() {
-            Some(wide) if !number.is_u64() && f64::from(wide as f32) == wide => {
+            Some(wide)
+                if !number.is_u64() && f64::from(wide as f32).to_bits() == wide.to_bits() =>
+            {
                 (wide as f32).to_string()
             }
             _ => number.to_string(),

@@ -78,7 +78,9 @@ fn tried(outcome: &Outcome) -> String {
     let members = outcome.seeds.first().map_or(0, |seed| seed.attacked.members.len());
     let split = match &scenario.split {
         Some(split) => format!("{members} members; the data are divided {}", divided(*split)),
-        None if scenario.data.has_sites() => format!("{members} members, each with its own data"),
+        None if scenario.data.has_sites() || scenario.data.is_generated() => {
+            format!("{members} members, each with its own data")
+        }
         None => format!("{members} members; the data are divided at random into equal parts"),
     };
     rows.push(("Members", split));
