@@ -2,7 +2,8 @@
 //! quarantined, accuracy, recall and worst site beside plain averaging and attackers absent.
 //!
 //! `cargo run --release -p fedledger-sim --example history -- <first seed> <seeds> [words...]` runs
-//! the cases whose name holds every word.
+//! the cases whose name holds every word. `PROFILE=strict` measures that profile instead of the
+//! balanced one, `HISTORY=none` leaves the history out.
 
 use std::error::Error;
 
@@ -198,15 +199,6 @@ fn balanced(scenario: &Scenario) -> Outcome<TaskSpec> {
     let mut task = apply(profile, default_task(scenario)?, scenario.sites.len());
     if std::env::var("HISTORY").as_deref() == Ok("none") {
         task.history = None;
-    }
-    if let (Some(trust), Ok(strikes)) = (task.trust.as_mut(), std::env::var("STRIKES")) {
-        trust.strikes_to_quarantine = strikes.parse()?;
-    }
-    if let (Some(history), Ok(milli)) = (task.history.as_mut(), std::env::var("BOND")) {
-        history.bond_milli = milli.parse()?;
-    }
-    if let (Some(history), Ok(milli)) = (task.history.as_mut(), std::env::var("SHIFT")) {
-        history.shift_milli = milli.parse()?;
     }
     Ok(task)
 }

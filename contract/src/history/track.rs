@@ -134,7 +134,7 @@ pub(super) fn shifts(
         let square = values.iter().map(|&value| i128::from(value).pow(2)).sum();
         let rounds = history.rounds_judged(policy).unwrap_or(0);
         let share = noise_share(SCALES[scale], rounds, policy.baseline_rounds);
-        let noise = i128::from(history.spread.max(least)) * i128::from(share) >> 14;
+        let noise = (i128::from(history.spread.max(least)) * i128::from(share)) >> 14;
         Shift { values, square, noise: noise.max(1) }
     };
     histories.iter().map(shift).collect()

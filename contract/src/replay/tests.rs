@@ -200,7 +200,10 @@ fn a_bent_deviation_is_found_by_recomputing_and_a_short_one_at_once() {
         bend(&mut deviations[0].sketch);
         block.header.data_hash = block.body.data_hash();
         *certificate = ledger.certify(block);
-        replay(&ledger, &chain, Some(&ledger.blobs)).err().expect("it was bent").to_string()
+        let Err(error) = replay(&ledger, &chain, Some(&ledger.blobs)) else {
+            panic!("it was bent")
+        };
+        error.to_string()
     };
     assert!(bent(&|sketch| sketch[0] ^= 1).contains("deviation"), "{}", bent(&|s| s[0] ^= 1));
     let short = bent(&|sketch| sketch.truncate(2));
