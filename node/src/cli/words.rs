@@ -89,8 +89,8 @@ fn together_words(verdict: &UpdateVerdict) -> String {
             .find(|(measure, _)| *measure == which)
             .map_or(0, |(_, value)| *value)
     };
-    let others: Vec<&str> =
-        verdict.together_with.iter().flatten().map(|member| member.as_str()).collect();
+    let others: Vec<String> =
+        verdict.together_with.iter().flatten().map(ToString::to_string).collect();
     format!(
         "its last {} updates left what it used to send in one direction with {}: bond {}, limit {}, \
          in units of the spread of all pairs",
