@@ -9,7 +9,9 @@ use serde_json::json;
 
 use super::context::Context;
 use super::task_file;
-use crate::api::types::{phase_word, ImportedModel, ProposeChangeBody, Submitted, TaskView};
+use crate::api::types::{
+    phase_word, ImportedModel, MemberView, ProposeChangeBody, Submitted, TaskView,
+};
 use crate::exit::{Exit, Failure};
 use crate::output::{fields, table, utc};
 
@@ -77,6 +79,9 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
         bytes.as_slice(),
         bytes.len() as u64,
     )?;
+    let members: Vec<MemberView> = client.get("/v1/members")?;
+    let active = members.iter().filter(|one| one.active).count();
+    let bounds = fedledger_contract::profile::bounds(&parsed.spec, active);
     let task = parsed.spec.id.clone();
     let body = ProposeChangeBody { change: Change::CreateTask { task: parsed.spec } };
     let submitted: Submitted = client.post("/v1/changes", &body)?;
@@ -86,11 +91,14 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
         "change": change,
         "transaction": submitted.transaction,
         "initial_model": imported.model,
+        "bounds": bounds,
     });
     context.output.print(&document, |_| {
         format!(
             "Task `{task}` is up for approval as change {change}.\n\
-             The other members approve it with: fedledger change approve {change}"
+             The other members approve it with: fedledger change approve {change}\n\n\
+             What its settings come to with {active} members:\n- {}",
+            bounds.join("\n- ")
         )
     })?;
     Ok(Exit::Ok)

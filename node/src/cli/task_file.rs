@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use fedledger_contract::canonical::{NamedTensor, Schema};
+use fedledger_contract::profile::{self, Profile};
 use fedledger_ledger::ids::{Digest, TaskId};
 use fedledger_ledger::task::{
     AggregationRule, EvaluationSpec, HistoryPolicy, NormBand, TaskSpec, TensorSpec, TrustPolicy,
@@ -20,6 +21,9 @@ use crate::files::read_tensors;
 const SCALE_BITS_DEFAULT: i8 = 16;
 /// Length of a phase when the file does not say: an hour.
 const WINDOW_MS_DEFAULT: u64 = 3_600_000;
+/// The rule when the file does not say.
+const RULE_DEFAULT: AggregationRule =
+    AggregationRule::MultiKrum { neighbours: None, selected: None };
 /// How trust moves when the file does not say.
 pub const TRUST_DEFAULT: TrustPolicy = fedledger_sim::defaults::TRUST;
 
@@ -32,10 +36,10 @@ struct TaskFile {
     description: String,
     rounds: u64,
     byzantine: u32,
-    #[serde(default = "rule_default")]
-    rule: AggregationRule,
-    #[serde(default = "weighting_default")]
-    weighting: Weighting,
+    /// Settings that belong together, for all that the file does not set itself.
+    profile: Option<Profile>,
+    rule: Option<AggregationRule>,
+    weighting: Option<Weighting>,
     norm_band: Option<NormBand>,
     #[serde(default = "yes")]
     trust_enabled: bool,
@@ -66,12 +70,6 @@ struct TensorLine {
     scale_bits: Option<i8>,
 }
 
-fn rule_default() -> AggregationRule {
-    AggregationRule::MultiKrum { neighbours: None, selected: None }
-}
-fn weighting_default() -> Weighting {
-    Weighting::Examples
-}
 fn window_default() -> u64 {
     WINDOW_MS_DEFAULT
 }
@@ -149,15 +147,22 @@ fn finish(
     let initial_model_bytes = schema.encode(&values).expect("quantised values are in range");
     // What Krum and its kin need; simpler rules hold with fewer, and the file can say so.
     let updates_min = file.updates_min.unwrap_or(2 * file.byzantine + 3);
+    let given = Given {
+        rule: file.rule.is_some(),
+        weighting: file.weighting.is_some(),
+        norm_band: file.norm_band.is_some(),
+        trust: file.trust.is_some() || !file.trust_enabled,
+        history: file.history.is_some(),
+    };
     let spec = TaskSpec {
         id: file.id,
         description: file.description,
         tensors,
         initial_model: Digest::of(&initial_model_bytes),
         rounds: file.rounds,
-        rule: file.rule,
+        rule: file.rule.clone().unwrap_or(RULE_DEFAULT),
         byzantine: file.byzantine,
-        weighting: file.weighting,
+        weighting: file.weighting.unwrap_or(Weighting::Examples),
         norm_band: file.norm_band,
         trust: file.trust_enabled.then(|| file.trust.unwrap_or(TRUST_DEFAULT)),
         evaluation: file.evaluation,
@@ -167,7 +172,37 @@ fn finish(
         decide_window_ms: file.decide_window_ms,
         history: file.history,
     };
+    let spec = match file.profile {
+        Some(profile) => with_profile(profile, spec, &given),
+        None => spec,
+    };
     Ok(ParsedTask { spec, initial_model_bytes })
+}
+
+/// What the file sets itself, whatever its profile says.
+#[allow(clippy::struct_excessive_bools, reason = "one for each setting of a profile")]
+struct Given {
+    rule: bool,
+    weighting: bool,
+    norm_band: bool,
+    trust: bool,
+    history: bool,
+}
+
+/// The task with what a profile sets for the 3f + 1 members that its f asks for.
+fn with_profile(profile: Profile, spec: TaskSpec, given: &Given) -> TaskSpec {
+    let filled = profile::apply(profile, spec.clone(), 3 * spec.byzantine as usize + 1);
+    let trust = if given.trust { spec.trust } else { filled.trust };
+    // What history shows moves trust; without trust there is nothing to move.
+    let history = filled.history.filter(|_| trust.is_some());
+    TaskSpec {
+        rule: if given.rule { spec.rule.clone() } else { filled.rule },
+        weighting: if given.weighting { spec.weighting } else { filled.weighting },
+        norm_band: if given.norm_band { spec.norm_band } else { filled.norm_band },
+        history: if given.history { spec.history } else { history },
+        trust,
+        ..spec
+    }
 }
 
 /// The tensors that are listed, or those of the model; by name.

@@ -241,6 +241,31 @@ fn aggregate_reads_a_folder_and_refuses_one_update_without_the_others() {
 }
 
 #[test]
+fn a_profile_fills_what_a_task_file_leaves_open() {
+    use fedledger_contract::profile::{HISTORY_BALANCED, NORM_BAND};
+    use fedledger_ledger::task::{AggregationRule, Weighting};
+    let path = Path::new("task.toml");
+    let body = "id = \"t\"\nrounds = 60\nbyzantine = 4\n";
+    let tensors = "[[tensors]]\nname = \"w\"\nshape = [3]\n";
+    let read = |more: &str| task_file::parse(path, &format!("{body}{more}{tensors}"), None);
+    let balanced = read("profile = \"balanced\"\n").unwrap().spec;
+    assert_eq!(balanced.history, Some(HISTORY_BALANCED));
+    assert_eq!(balanced.norm_band, Some(NORM_BAND));
+    assert_eq!(balanced.weighting, Weighting::Uniform);
+    assert_eq!(balanced.byzantine, 4);
+    assert_eq!(fedledger_contract::check_task(&balanced, 13), Ok(()));
+    // What the file says itself stays.
+    let mixed = read("profile = \"balanced\"\nrule = { name = \"median\" }\n").unwrap().spec;
+    assert_eq!(mixed.rule, AggregationRule::Median);
+    assert_eq!(mixed.history, Some(HISTORY_BALANCED));
+    let untrusting = read("profile = \"strict\"\ntrust_enabled = false\n").unwrap().spec;
+    assert_eq!(untrusting.trust, None);
+    assert_eq!(read("").unwrap().spec.history, None);
+    let error = read("profile = \"lax\"\n").unwrap_err().message;
+    assert!(error.contains("lax") && error.contains("balanced"), "{error}");
+}
+
+#[test]
 fn every_verb_and_exit_code_is_documented() {
     let documentation = include_str!("../../../docs/cli.md");
     for verb in command().get_subcommands().filter(|verb| verb.get_name() != "help") {

@@ -1,5 +1,6 @@
 //! The contract's settings in a scenario, and the task that they make.
 
+use fedledger_contract::profile;
 use fedledger_contract::task_check::check_task;
 use fedledger_ledger::ids::TaskId;
 use fedledger_ledger::task::{
@@ -39,6 +40,10 @@ pub enum Profile {
     /// What a consortium gets unless it asks for something else.
     #[default]
     Default,
+    /// The contract's balanced profile: what history shows counts too.
+    Balanced,
+    /// The contract's strict profile: the same, with lower limits.
+    Strict,
     /// Plain averaging by examples, no admission, no trust: no defence at all.
     Plain,
 }
@@ -116,6 +121,8 @@ impl ContractChoice {
             rule => {
                 let mut words = vec![match self.profile {
                     Profile::Default => "default".to_owned(),
+                    Profile::Balanced => "balanced".to_owned(),
+                    Profile::Strict => "strict".to_owned(),
                     Profile::Plain => "plain".to_owned(),
                 }];
                 words.extend(rule.map(|name| format!("with {name}")));
@@ -141,6 +148,13 @@ impl ContractChoice {
     pub fn task(&self, scenario: &Scenario, left: usize) -> Result<TaskSpec, FederationError> {
         let mut task = match self.profile {
             Profile::Default => scenario.task(TaskId::new("laboratory")?)?,
+            Profile::Balanced | Profile::Strict => {
+                let task = scenario.task(TaskId::new("laboratory")?)?;
+                let strict = self.profile == Profile::Strict;
+                let profile =
+                    if strict { profile::Profile::Strict } else { profile::Profile::Balanced };
+                profile::apply(profile, task, scenario.sites.len())
+            }
             Profile::Plain => mean_task(scenario)?,
         };
         if let Some(byzantine) = self.byzantine {
@@ -224,9 +238,10 @@ pub fn fields() -> Vec<Field> {
     vec![
         Field::default(
             "profile",
-            Shape::Choice(vec!["default", "plain"]),
+            Shape::Choice(vec!["default", "balanced", "strict", "plain"]),
             "default",
-            "`default` is what a consortium gets unless it asks for something else; `plain` is \
+            "`default` is what a consortium gets unless it asks for something else; `balanced` adds \
+             what many rounds show, from seven members on; `strict` has lower limits; `plain` is \
              averaging by examples with no defence.",
         ),
         Field::optional("rule", Shape::Named(rules()), as_profile, "The aggregation rule."),

@@ -20,6 +20,7 @@ scenarios! {
     "control",
     "heart-control",
     "silent-drift",
+    "silent-drift-from-day-one",
     "coordinated-infiltration",
     "sybil-flood",
     "heart-one-of-four",
