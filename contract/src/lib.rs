@@ -43,9 +43,7 @@ pub use block::{
     apply_block, apply_block_with, BlockEffects, BlockError, BlockInput, ExecutionCache,
 };
 pub use change_check::ChangeFault;
-pub use check::{
-    check_transaction, check_transaction_with, select_transactions, TransactionFault,
-};
+pub use check::{check_transaction, check_transaction_with, select_transactions, TransactionFault};
 pub use decide::{decide, pending, BlobRead, DecideError, Decided, Pending, PendingKind};
 pub use genesis::{genesis, GenesisError};
 pub use judge::{judge, judge_updates, RoundInputs, RoundJudgement};

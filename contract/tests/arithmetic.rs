@@ -42,7 +42,7 @@ proptest! {
     #[test]
     fn means_of_counts_are_exact(count in 1usize..=128, share in 0u64..=u64::MAX, near: bool) {
         let limit = count as i64 * ((1 << 23) - 1);
-        let mut sum = (i128::from(share) * (2 * limit as i128 + 1) >> 64) as i64 - limit;
+        let mut sum = ((i128::from(share) * (2 * limit as i128 + 1)) >> 64) as i64 - limit;
         if near {
             // To a multiple of half the count, where rounding turns.
             sum = (2 * sum / count as i64) * count as i64 / 2;
@@ -55,7 +55,7 @@ proptest! {
     fn weighted_means_are_exact(total in any_length(39), share: u64, near: bool) {
         let total = (total as u64).clamp(1, WEIGHT_TOTAL_FAST_MAX);
         let limit = i128::from(total) * ((1 << 23) - 1);
-        let mut sum = (i128::from(share) * (2 * limit + 1) >> 64) - limit;
+        let mut sum = ((i128::from(share) * (2 * limit + 1)) >> 64) - limit;
         if near {
             sum = (2 * sum / i128::from(total)) * i128::from(total) / 2;
         }

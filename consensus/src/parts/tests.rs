@@ -11,7 +11,7 @@ const NEXT: Height = Height(5);
 /// A block in three parts.
 fn long_block() -> ProposedBlock {
     static BLOCK: OnceLock<ProposedBlock> = OnceLock::new();
-    let block = BLOCK.get_or_init(|| block_of(NEXT, 1_800)).clone();
+    let block = BLOCK.get_or_init(|| block_of(NEXT, 1_500)).clone();
     assert_eq!(part_count(block_ref(&block).size), 3, "{} bytes", block.bytes.len());
     block
 }

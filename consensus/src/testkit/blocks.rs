@@ -10,7 +10,7 @@ use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
 
 use crate::application::ProposedBlock;
 
-/// A consistent block at `height` with `transactions` transactions of some 200 bytes each. Nothing
+/// A consistent block at `height` with `transactions` transactions of some 240 bytes each. Nothing
 /// on a real ledger could execute it.
 ///
 /// # Panics

@@ -165,7 +165,7 @@ impl Consortium {
         config.http.address = (std::net::Ipv4Addr::LOCALHOST, 0).into();
         config.network.listen = Vec::new();
         config.network.dial_only = true;
-        config.log.level = "debug".to_owned();
+        "debug".clone_into(&mut config.log.level);
         fs::write(home.config_file(), config.to_text()).unwrap();
         Stranger { home, data: self.folder.path().join("stranger/data") }
     }
