@@ -47,7 +47,7 @@ fn a_node_killed_again_and_again_comes_back_and_agrees() {
 
 #[test]
 fn two_of_four_down_halts_and_resumes_without_a_fork() {
-    let mut consortium = Consortium::start(4, 2);
+    let mut consortium = Consortium::start_patient(4, 2);
     consortium.play_round(RoundNumber(1), &[]);
     consortium.wait_same_tip();
     let before = consortium.height(0);

@@ -50,7 +50,11 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn task_spec(n: usize, rounds: u64) -> TaskSpec {
+/// Length of the commit and reveal phases: short, because a member that is absent on purpose is
+/// waited for to the deadline.
+const WINDOW_MS: u64 = 12_000;
+
+fn task_spec(n: usize, rounds: u64, window_ms: u64) -> TaskSpec {
     let tensors = vec![
         TensorSpec { name: "bias".into(), shape: vec![1], scale_bits: 18 },
         TensorSpec { name: "weight".into(), shape: vec![4, 3], scale_bits: 18 },
@@ -58,27 +62,30 @@ fn task_spec(n: usize, rounds: u64) -> TaskSpec {
     let id = TaskId::new("probe").unwrap();
     let none = Digest([0; 32]);
     let task = fedledger_sim::defaults::task(id, "a probe", n, tensors, none, rounds);
-    // Short windows: a member that is absent on purpose is waited for to the deadline.
-    TaskSpec { commit_window_ms: 12_000, reveal_window_ms: 12_000, ..task }
+    TaskSpec { commit_window_ms: window_ms, reveal_window_ms: window_ms, ..task }
 }
 
 impl Consortium {
     pub fn start(n: usize, rounds: u64) -> Self {
-        Self::start_as(n, rounds, &[], None)
+        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), &[], None)
     }
 
     pub fn start_with_dial_only(n: usize, rounds: u64, dial_only: &[usize]) -> Self {
-        Self::start_as(n, rounds, dial_only, None)
+        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), dial_only, None)
     }
 
     /// One member's node proposes wrong outcomes and votes for everything.
     pub fn start_with_liar(n: usize, rounds: u64, liar: usize) -> Self {
-        Self::start_as(n, rounds, &[], Some(liar))
+        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), &[], Some(liar))
     }
 
-    fn start_as(n: usize, rounds: u64, dial_only: &[usize], liar: Option<usize>) -> Self {
+    /// No phase ends while the ledger stands still: everybody submits in the end.
+    pub fn start_patient(n: usize, rounds: u64) -> Self {
+        Self::start_as(n, task_spec(n, rounds, 600_000), &[], None)
+    }
+
+    fn start_as(n: usize, spec: TaskSpec, dial_only: &[usize], liar: Option<usize>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let spec = task_spec(n, rounds);
         let schema = Schema::of(&spec).unwrap();
         let mut plan = Plan::of_hospitals(ChainId::new("probe-1").unwrap(), n).unwrap();
         plan.dial_only = dial_only.to_vec();
