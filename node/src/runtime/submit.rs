@@ -191,9 +191,11 @@ impl Node {
 
     /// What has become of a transaction.
     pub fn transaction_status(&self, digest: &Digest) -> TransactionStatus {
+        // Asked before the ledger is: a block in between takes it from here to there.
+        let waiting = self.chain.is_waiting(digest);
         match self.store().transaction(digest) {
             Ok(Some(place)) => self.included(digest, place.height),
-            Ok(None) if self.chain.is_waiting(digest) => TransactionStatus::Pending,
+            Ok(None) if waiting => TransactionStatus::Pending,
             Ok(None) => TransactionStatus::Unknown,
             Err(error) => {
                 self.fail(&error);
