@@ -17,7 +17,7 @@
 //!    (MEWMA: Lowry, Woodall, Champ and Rigdon, Technometrics 1992), less the median member's, and
 //!    in units of what noise alone does to it: `s² = v·(λ/(2−λ)·(1−(1−λ)^2m) + (1−(1−λ)^m)²/N)`,
 //!    m rounds after a baseline of N.
-//! 4. **Cells** ([`cells`]): the bond of two members is `⟨eᵢ, eⱼ⟩ / (sᵢ·sⱼ)`; a member's bond is
+//! 4. **Cells** (`cells`): the bond of two members is `⟨eᵢ, eⱼ⟩ / (sᵢ·sⱼ)`; a member's bond is
 //!    the mean with its f − 1 closest, less the median over all pairs, in units of their spread
 //!    (1.4826 times the median absolute deviation, plus 0.05). It is in a cell when that exceeds
 //!    `bond_milli`, the bonds bounded by the smaller shift of the two exceed `shift_milli`

@@ -6,7 +6,7 @@
 //! the next is drawn around these. A candidate is an attack, drawn with a probability of its own,
 //! and a point in that attack's knobs ([`space`]), drawn from a Gaussian on the unit cube.
 //! Deviations: both the probabilities and the Gaussians are smoothed towards the last generation, no
-//! attack's probability falls below a floor, and no deviation below [`DEVIATION_MIN`], so that the
+//! attack's probability falls below a floor, and no deviation below `DEVIATION_MIN`, so that the
 //! search does not settle on its first success.
 //!
 //! What it finds is a lower bound of what an attacker can do, not an upper one.
