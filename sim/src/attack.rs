@@ -96,10 +96,26 @@ trait Hostile {
     /// What it does with these knobs, in a few words for a person.
     fn describe(&self) -> String;
 
+    /// What a backdoor stamps on rows, and the class that this brings about; none for other attacks.
+    /// Given one, the rows to train on and to measure on follow from it.
+    fn trigger(&self) -> Option<&Trigger> {
+        None
+    }
+
+    /// γ: by how much the update is scaled at full strength, beyond what `craft` does otherwise.
+    fn boost(&self, _situation: &Situation<'_>) -> f32 {
+        1.0
+    }
+
     /// The rows that the member trains on. `rng` is the same in every round, so that the same rows
     /// are poisoned; at a smaller strength, fewer of them.
-    fn poison<'a>(&self, lesson: &Lesson<'a>, _rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
-        Cow::Borrowed(lesson.data)
+    fn poison<'a>(&self, lesson: &Lesson<'a>, rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
+        match self.trigger() {
+            Some(trigger) => {
+                Cow::Owned(trigger.poison(lesson.data, lesson.strength, (0, 1), rng))
+            }
+            None => Cow::Borrowed(lesson.data),
+        }
     }
 
     /// What the member trains on `poisoned` rows: trained − base.
@@ -110,12 +126,15 @@ trait Hostile {
     /// The update that is submitted at full strength, or at `situation.strength` for an attack that
     /// [`Hostile::grades_itself`].
     fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
-        situation.own.to_vec()
+        let factor = 1.0 + (self.boost(situation) - 1.0) * situation.strength as f32;
+        situation.own.iter().map(|value| factor * value).collect()
     }
 
     /// Whether `poison`, `train` and `craft` heed the strength by themselves. Otherwise what is
     /// submitted is clean + strength · (crafted − clean).
-    fn grades_itself(&self) -> bool;
+    fn grades_itself(&self) -> bool {
+        self.trigger().is_some()
+    }
 
     /// Whether `craft` needs honest updates or an estimate of them.
     fn needs_honest_updates(&self) -> bool {
@@ -123,8 +142,8 @@ trait Hostile {
     }
 
     /// The rows of `data` on which a backdoor's success is measured.
-    fn probe(&self, _data: &Dataset) -> Option<Probe> {
-        None
+    fn probe(&self, data: &Dataset) -> Option<Probe> {
+        self.trigger().map(|trigger| trigger.probe(data))
     }
 }
 

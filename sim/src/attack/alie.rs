@@ -42,10 +42,6 @@ impl Hostile for Alie {
         little(situation.honest, self.z.unwrap_or(least), 0)
     }
 
-    fn grades_itself(&self) -> bool {
-        false
-    }
-
     fn needs_honest_updates(&self) -> bool {
         true
     }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::alie::little;
-use super::rules::{damage, expected_honest, line_search, Against};
+use super::rules::{most_damaging, Against};
 use super::{Hostile, Situation};
 
 /// Knobs of the attack.
@@ -34,16 +34,7 @@ impl Hostile for AlieOptimised {
     }
 
     fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let honest = expected_honest(situation);
-        let hostile = situation.hostile.len();
-        let z = line_search(1.0, self.evaluations, |z| {
-            damage(self.against, &honest, &little(&honest, z, 0), hostile)
-        });
-        little(&honest, z, 0)
-    }
-
-    fn grades_itself(&self) -> bool {
-        false
+        most_damaging(situation, self.against, self.evaluations, |honest, z| little(honest, z, 0))
     }
 
     fn needs_honest_updates(&self) -> bool {

@@ -6,13 +6,9 @@
 //!
 //! Strength: fewer triggered copies, and a factor between 1 and γ.
 
-use std::borrow::Cow;
-
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Hostile, Lesson, Probe, Situation, Trigger};
-use crate::data::Dataset;
+use super::{Hostile, Situation, Trigger};
 
 /// Knobs of the attack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,21 +31,12 @@ impl Hostile for Backdoor {
         format!("teaches a trigger and scales its update by {}", self.boost)
     }
 
-    fn poison<'a>(&self, lesson: &Lesson<'a>, rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
-        Cow::Owned(self.trigger.poison(lesson.data, lesson.strength, (0, 1), rng))
+    fn boost(&self, _situation: &Situation<'_>) -> f32 {
+        self.boost
     }
 
-    fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let factor = 1.0 + (self.boost - 1.0) * situation.strength as f32;
-        situation.own.iter().map(|value| factor * value).collect()
-    }
-
-    fn grades_itself(&self) -> bool {
-        true
-    }
-
-    fn probe(&self, data: &Dataset) -> Option<Probe> {
-        Some(self.trigger.probe(data))
+    fn trigger(&self) -> Option<&Trigger> {
+        Some(&self.trigger)
     }
 }
 

@@ -4,13 +4,11 @@
 //!
 //! Strength: fewer triggered copies, and a norm between its own and the bound.
 
-use std::borrow::Cow;
-
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::vector::{median_norm, norm_of};
-use super::{Hostile, Lesson, Probe, Situation, Trigger};
+use super::{Hostile, Lesson, Situation, Trigger};
 use crate::data::Dataset;
 use crate::model::Step;
 
@@ -52,10 +50,6 @@ impl Hostile for ConstrainAndScale {
         format!("teaches a trigger close to the model, at {} × the usual norm", self.bound)
     }
 
-    fn poison<'a>(&self, lesson: &Lesson<'a>, rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
-        Cow::Owned(self.trigger.poison(lesson.data, lesson.strength, (0, 1), rng))
-    }
-
     fn train(&self, lesson: &Lesson<'_>, poisoned: &Dataset, rng: &mut ChaCha8Rng) -> Vec<f32> {
         lesson.train(poisoned, rng, &mut Constrained { base: lesson.base, alpha: self.alpha })
     }
@@ -70,16 +64,12 @@ impl Hostile for ConstrainAndScale {
         situation.own.iter().map(|value| factor * value).collect()
     }
 
-    fn grades_itself(&self) -> bool {
-        true
-    }
-
     fn needs_honest_updates(&self) -> bool {
         true
     }
 
-    fn probe(&self, data: &Dataset) -> Option<Probe> {
-        Some(self.trigger.probe(data))
+    fn trigger(&self) -> Option<&Trigger> {
+        Some(&self.trigger)
     }
 }
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Hostile, Lesson, Probe, Situation, Trigger};
+use super::{Hostile, Lesson, Situation, Trigger};
 use crate::data::Dataset;
 
 /// Knobs of the attack.
@@ -44,17 +44,12 @@ impl Hostile for Dba {
         Cow::Owned(self.trigger.poison(lesson.data, lesson.strength, part, rng))
     }
 
-    fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let factor = 1.0 + (self.boost - 1.0) * situation.strength as f32;
-        situation.own.iter().map(|value| factor * value).collect()
+    fn boost(&self, _situation: &Situation<'_>) -> f32 {
+        self.boost
     }
 
-    fn grades_itself(&self) -> bool {
-        true
-    }
-
-    fn probe(&self, data: &Dataset) -> Option<Probe> {
-        Some(self.trigger.probe(data))
+    fn trigger(&self) -> Option<&Trigger> {
+        Some(&self.trigger)
     }
 }
 

@@ -69,10 +69,6 @@ impl Hostile for FangKrum {
         jittered(&update, if situation.rank == 0 { 0.0 } else { self.jitter }, rng)
     }
 
-    fn grades_itself(&self) -> bool {
-        false
-    }
-
     fn needs_honest_updates(&self) -> bool {
         true
     }

@@ -58,10 +58,6 @@ impl Hostile for FangTrimmedMean {
         (0..mean.len()).map(at).collect()
     }
 
-    fn grades_itself(&self) -> bool {
-        false
-    }
-
     fn needs_honest_updates(&self) -> bool {
         true
     }

@@ -49,10 +49,6 @@ impl Hostile for FreeRider {
         });
         ridden.collect()
     }
-
-    fn grades_itself(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

@@ -44,10 +44,6 @@ impl Hostile for Gaussian {
         });
         noise.collect()
     }
-
-    fn grades_itself(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

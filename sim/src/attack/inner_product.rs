@@ -32,10 +32,6 @@ impl Hostile for InnerProduct {
         mean.into_iter().map(|value| (f64::from(-self.epsilon) * value) as f32).collect()
     }
 
-    fn grades_itself(&self) -> bool {
-        false
-    }
-
     fn needs_honest_updates(&self) -> bool {
         true
     }

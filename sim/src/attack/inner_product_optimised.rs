@@ -5,7 +5,7 @@
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::rules::{damage, expected_honest, line_search, Against};
+use super::rules::{most_damaging, Against};
 use super::vector::mean;
 use super::{Hostile, Situation};
 
@@ -31,20 +31,9 @@ impl Hostile for InnerProductOptimised {
     }
 
     fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let honest = expected_honest(situation);
-        let hostile = situation.hostile.len();
-        let mean = mean(&honest);
-        let turned = |epsilon: f64| -> Vec<f32> {
-            mean.iter().map(|value| (-epsilon * value) as f32).collect()
-        };
-        let epsilon = line_search(1.0, self.evaluations, |epsilon| {
-            damage(self.against, &honest, &turned(epsilon), hostile)
-        });
-        turned(epsilon)
-    }
-
-    fn grades_itself(&self) -> bool {
-        false
+        most_damaging(situation, self.against, self.evaluations, |honest, epsilon| {
+            mean(honest).iter().map(|value| (-epsilon * value) as f32).collect()
+        })
     }
 
     fn needs_honest_updates(&self) -> bool {

@@ -90,10 +90,6 @@ impl Hostile for Mimic {
         };
         jittered(copied, self.jitter, rng)
     }
-
-    fn grades_itself(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

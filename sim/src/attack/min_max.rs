@@ -83,10 +83,6 @@ impl Hostile for MinMax {
         moved(&mean, &direction, gamma)
     }
 
-    fn grades_itself(&self) -> bool {
-        false
-    }
-
     fn needs_honest_updates(&self) -> bool {
         true
     }

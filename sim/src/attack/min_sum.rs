@@ -37,10 +37,6 @@ impl Hostile for MinSum {
         moved(&mean, &direction, root(a, b, c))
     }
 
-    fn grades_itself(&self) -> bool {
-        false
-    }
-
     fn needs_honest_updates(&self) -> bool {
         true
     }

@@ -5,12 +5,10 @@
 //!
 //! Strength: fewer triggered copies, and a factor between 1 and n/f.
 
-use std::borrow::Cow;
-
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Hostile, Lesson, Probe, Situation, Trigger};
+use super::{Hostile, Lesson, Situation, Trigger};
 use crate::data::Dataset;
 use crate::model::{train, Training};
 
@@ -37,29 +35,19 @@ impl Hostile for ModelReplacement {
         "replaces the averaged model by one that obeys a trigger".to_owned()
     }
 
-    fn poison<'a>(&self, lesson: &Lesson<'a>, rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
-        Cow::Owned(self.trigger.poison(lesson.data, lesson.strength, (0, 1), rng))
-    }
-
     fn train(&self, lesson: &Lesson<'_>, poisoned: &Dataset, rng: &mut ChaCha8Rng) -> Vec<f32> {
         let epochs = lesson.training.epochs * self.epochs_factor.max(1);
         let training = Training { epochs, ..*lesson.training };
         train(&lesson.spec, lesson.base, poisoned, &training, rng)
     }
 
-    fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
+    fn boost(&self, situation: &Situation<'_>) -> f32 {
         let whole = situation.members as f32 / situation.hostile.len() as f32;
-        let boost = self.boost.unwrap_or(whole);
-        let factor = 1.0 + (boost - 1.0) * situation.strength as f32;
-        situation.own.iter().map(|value| factor * value).collect()
+        self.boost.unwrap_or(whole)
     }
 
-    fn grades_itself(&self) -> bool {
-        true
-    }
-
-    fn probe(&self, data: &Dataset) -> Option<Probe> {
-        Some(self.trigger.probe(data))
+    fn trigger(&self) -> Option<&Trigger> {
+        Some(&self.trigger)
     }
 }
 

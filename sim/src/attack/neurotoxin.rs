@@ -5,12 +5,10 @@
 //!
 //! Strength: fewer triggered copies, and a factor between 1 and γ.
 
-use std::borrow::Cow;
-
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Hostile, Lesson, Probe, Situation, Trigger};
+use super::{Hostile, Lesson, Situation, Trigger};
 use crate::data::Dataset;
 use crate::model::Step;
 
@@ -63,10 +61,6 @@ impl Hostile for Neurotoxin {
         "teaches a trigger through parameters that the others hardly move".to_owned()
     }
 
-    fn poison<'a>(&self, lesson: &Lesson<'a>, rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
-        Cow::Owned(self.trigger.poison(lesson.data, lesson.strength, (0, 1), rng))
-    }
-
     fn train(&self, lesson: &Lesson<'_>, poisoned: &Dataset, rng: &mut ChaCha8Rng) -> Vec<f32> {
         // Before the first aggregate there is nothing to spare.
         match lesson.record.movement() {
@@ -78,17 +72,12 @@ impl Hostile for Neurotoxin {
         }
     }
 
-    fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let factor = 1.0 + (self.boost - 1.0) * situation.strength as f32;
-        situation.own.iter().map(|value| factor * value).collect()
+    fn boost(&self, _situation: &Situation<'_>) -> f32 {
+        self.boost
     }
 
-    fn grades_itself(&self) -> bool {
-        true
-    }
-
-    fn probe(&self, data: &Dataset) -> Option<Probe> {
-        Some(self.trigger.probe(data))
+    fn trigger(&self) -> Option<&Trigger> {
+        Some(&self.trigger)
     }
 }
 

@@ -5,13 +5,11 @@
 //!
 //! Strength: fewer triggered copies, and a factor between 1 and γ.
 
-use std::borrow::Cow;
-
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::vector::norm_of;
-use super::{Hostile, Lesson, Probe, Situation, Trigger};
+use super::{Hostile, Lesson, Situation, Trigger};
 use crate::data::Dataset;
 use crate::model::Step;
 
@@ -69,25 +67,16 @@ impl Hostile for Pgd {
         format!("teaches a trigger within {} × its honest norm", self.radius)
     }
 
-    fn poison<'a>(&self, lesson: &Lesson<'a>, rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
-        Cow::Owned(self.trigger.poison(lesson.data, lesson.strength, (0, 1), rng))
-    }
-
     fn train(&self, lesson: &Lesson<'_>, poisoned: &Dataset, rng: &mut ChaCha8Rng) -> Vec<f32> {
         train_in_ball(lesson, poisoned, self.radius, rng)
     }
 
-    fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let factor = 1.0 + (self.boost - 1.0) * situation.strength as f32;
-        situation.own.iter().map(|value| factor * value).collect()
+    fn boost(&self, _situation: &Situation<'_>) -> f32 {
+        self.boost
     }
 
-    fn grades_itself(&self) -> bool {
-        true
-    }
-
-    fn probe(&self, data: &Dataset) -> Option<Probe> {
-        Some(self.trigger.probe(data))
+    fn trigger(&self) -> Option<&Trigger> {
+        Some(&self.trigger)
     }
 }
 

@@ -89,10 +89,6 @@ impl Hostile for PoisonedFl {
             size.iter().zip(&signs).map(|(size, sign)| (scale * size * sign) as f32).collect();
         jittered(&update, if situation.rank == 0 { 0.0 } else { self.jitter }, rng)
     }
-
-    fn grades_itself(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

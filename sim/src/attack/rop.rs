@@ -60,10 +60,6 @@ impl Hostile for Rop {
         placed.map(|(at, (a, r))| (at + length * (sin * a + cos * r)) as f32).collect()
     }
 
-    fn grades_itself(&self) -> bool {
-        false
-    }
-
     fn needs_honest_updates(&self) -> bool {
         true
     }

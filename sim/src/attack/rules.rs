@@ -74,6 +74,22 @@ pub(super) fn line_search(step: f64, evaluations: usize, value: impl Fn(f64) -> 
     best
 }
 
+/// Of the updates `of(honest, factor)`, the one that draws the assumed rule's aggregate furthest from
+/// the honest mean, over the updates that the coalition knows or expects.
+pub(super) fn most_damaging(
+    situation: &Situation<'_>,
+    against: Against,
+    evaluations: usize,
+    of: impl Fn(&[Vec<f32>], f64) -> Vec<f32>,
+) -> Vec<f32> {
+    let honest = expected_honest(situation);
+    let hostile = situation.hostile.len();
+    let factor = line_search(1.0, evaluations, |factor| {
+        damage(against, &honest, &of(&honest, factor), hostile)
+    });
+    of(&honest, factor)
+}
+
 /// Index of the update that Krum selects: least sum of squared distances to its `rows − f − 2`
 /// nearest others (at least one), the first of equals.
 pub(super) fn krum(updates: &[&[f32]], hostile: usize) -> usize {

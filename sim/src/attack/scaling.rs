@@ -28,10 +28,6 @@ impl Hostile for Scaling {
     fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
         situation.clean.iter().map(|value| self.factor * value).collect()
     }
-
-    fn grades_itself(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

@@ -28,10 +28,6 @@ impl Hostile for SignFlip {
     fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
         situation.clean.iter().map(|value| -self.scale * value).collect()
     }
-
-    fn grades_itself(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

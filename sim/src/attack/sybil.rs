@@ -49,10 +49,6 @@ impl Hostile for Sybil {
     fn craft(&self, situation: &Situation<'_>, rng: &mut ChaCha8Rng) -> Vec<f32> {
         jittered(situation.leader, self.jitter, rng)
     }
-
-    fn grades_itself(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

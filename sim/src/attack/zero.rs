@@ -19,10 +19,6 @@ impl Hostile for Zero {
     fn craft(&self, situation: &Situation<'_>, _rng: &mut ChaCha8Rng) -> Vec<f32> {
         vec![0.0; situation.clean.len()]
     }
-
-    fn grades_itself(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]
