@@ -6,7 +6,8 @@
 
 use fedledger_ledger::ids::byzantine_max;
 use fedledger_ledger::task::{
-    AggregationRule, HistoryPolicy, NormBand, TaskSpec, TrustPolicy, Weighting,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
+    Weighting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,14 @@ pub const HISTORY_BALANCED: HistoryPolicy = HistoryPolicy {
 /// The thresholds of [`Profile::Strict`]: sooner, at the price of more honest members struck.
 pub const HISTORY_STRICT: HistoryPolicy =
     HistoryPolicy { bond_milli: 7_000, shift_milli: 2_500, rounds_in_a_row: 2, ..HISTORY_BALANCED };
+
+/// When a suspected cell's harm counts, where a task has its evaluators measure it.
+pub const HARM: HarmPolicy = HarmPolicy {
+    observed_rounds: 6,
+    cosine_milli: 300,
+    allowance_milli: 1_250,
+    limit_milli: 6_000,
+};
 
 /// How trust moves under [`Profile::Balanced`] and [`Profile::Strict`]. A single round's distance
 /// takes five strikes in a row: with two, 5 of 390 honest members of consortia without attackers
@@ -86,6 +95,20 @@ pub fn apply(profile: Profile, task: TaskSpec, members: usize) -> TaskSpec {
         trust: Some(TRUST),
         history: Some(history).filter(|_| byzantine >= 2 && long_enough),
         updates_min: (members as u32).saturating_sub(byzantine).max(1),
+        ..task
+    }
+}
+
+/// The task with an evaluation phase of `window_ms` in which the harm of suspected cells is measured,
+/// where it has a history; else as it is.
+#[must_use]
+pub fn with_evaluation(task: TaskSpec, window_ms: u64) -> TaskSpec {
+    if task.history.is_none() {
+        return task;
+    }
+    let candidates = Vec::new();
+    TaskSpec {
+        evaluation: Some(EvaluationSpec { candidates, window_ms, harm: Some(HARM) }),
         ..task
     }
 }

@@ -64,6 +64,7 @@ fn open(context: &mut Context<'_>, spec: &TaskSpec, progress: &TaskProgress) {
         quarantined_absent: 0,
         candidates: Vec::new(),
         chosen: None,
+        harm: None,
     };
     context.state.put(&state_key::task_progress(&spec.id), progress);
     context.state.put(&state_key::round(&spec.id), &round);

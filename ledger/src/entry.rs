@@ -201,6 +201,9 @@ pub enum TrustCause {
     /// The members' histories show that it moved together with others.
     #[n(7)]
     MovedTogether,
+    /// The evaluators found the cell that it is in harmful over many rounds.
+    #[n(8)]
+    HarmfulTogether,
 }
 
 /// What an entry records.

@@ -3,19 +3,23 @@
 //!
 //! `cargo run --release -p fedledger-sim --example history -- <first seed> <seeds> [words...]` runs
 //! the cases whose name holds every word. `PROFILE=strict` measures that profile instead of the
-//! balanced one, `HISTORY=none` leaves the history out.
+//! balanced one, `HISTORY=none` leaves the history out, `EVALUATION=harm` has evaluators measure the
+//! harm of suspected cells, `REPORTS=inverted` or `framing` makes the hostile ones lie.
 
 use std::error::Error;
 
-use fedledger_contract::profile::{apply, Profile};
+use fedledger_contract::profile::{apply, with_evaluation, Profile};
 use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::attack::silent_drift::{Form, SilentDrift};
-use fedledger_sim::attack::{Alie, Attack, InnerProduct, Knowledge, LabelFlip, MinMax, MinSum};
+use fedledger_sim::attack::{
+    Alie, Attack, Framing, InnerProduct, Knowledge, LabelFlip, MinMax, MinSum,
+};
 use fedledger_sim::attack::{PoisonedFl, Rop, Schedule, SignFlip};
 use fedledger_sim::comparison::{default_task, mean_task};
 use fedledger_sim::data::synthetic::Synthetic;
 use fedledger_sim::data::{hospitals, load_csv_folder, reference_data, split, train_test, wdbc};
 use fedledger_sim::data::{CsvOptions, Dataset, Site, Skew};
+use fedledger_sim::federation::Evaluations;
 use fedledger_sim::metrics::Metrics;
 use fedledger_sim::scenario::Scenario;
 use fedledger_sim::seed;
@@ -171,6 +175,14 @@ fn attacks() -> Vec<(&'static str, Hostile)> {
         ("alie", Some((Attack::Alie(Alie::default()), later))),
         ("sign flip", Some((Attack::SignFlip(SignFlip { scale: 1.0 }), later))),
         ("label flip", Some((Attack::LabelFlip(LabelFlip::default()), later))),
+        ("flip from round 1", Some((Attack::LabelFlip(LabelFlip::default()), Schedule::default()))),
+        ("drift 2 from round 1", Some((drift(Form::Directed, 2.0), Schedule::default()))),
+        (
+            "decorrelated 2 from round 1",
+            Some((drift(Form::Decorrelated, 2.0), Schedule::default())),
+        ),
+        ("framing from round 1", Some((Attack::Framing(Framing::default()), Schedule::default()))),
+        ("framing later", Some((Attack::Framing(Framing::default()), later))),
         ("min-max", Some((Attack::MinMax(MinMax::default()), later))),
         ("min-sum", Some((Attack::MinSum(MinSum::default()), later))),
         ("rop", Some((Attack::Rop(Rop::default()), later))),
@@ -200,6 +212,9 @@ fn balanced(scenario: &Scenario) -> Outcome<TaskSpec> {
     if std::env::var("HISTORY").as_deref() == Ok("none") {
         task.history = None;
     }
+    if std::env::var("EVALUATION").as_deref() == Ok("harm") {
+        task = with_evaluation(task, 60_000);
+    }
     Ok(task)
 }
 
@@ -210,6 +225,11 @@ fn run(mut scenario: Scenario, hostile: Option<&(Attack, Schedule)>, seed: u64) 
         scenario = scenario.with_hostile(&lot[..4]);
         scenario.attack = attack.clone();
         scenario.schedule = *schedule;
+        scenario.evaluations = match std::env::var("REPORTS").as_deref() {
+            Ok("inverted") => Evaluations::Inverted,
+            Ok("framing") => Evaluations::Framing,
+            _ => Evaluations::Honest,
+        };
     }
     let honest = scenario.honest();
     let mut federation = scenario.federation(balanced(&scenario)?, Knowledge::Colluders)?;
