@@ -47,3 +47,6 @@ pub fn offers(spec: &TaskSpec, admission: &mut Admission) -> Result<Vec<Offer>, 
     }
     Ok(offered)
 }
+
+#[cfg(test)]
+mod tests;

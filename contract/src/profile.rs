@@ -63,6 +63,10 @@ pub enum Profile {
     Strict,
     /// Norm admission, a rule that withstands f, trust, and history where f is two or more.
     Balanced,
+    /// The balanced profile, with members that hold rows back and score, in every round, what a
+    /// suspected cell does to the model. It asks more of the members than the others: each has to
+    /// answer in the evaluation phase.
+    Evaluated,
     /// Plain averaging by examples: no admission, no trust, no history, f = 0.
     Plain,
 }
@@ -87,30 +91,26 @@ pub fn apply(profile: Profile, task: TaskSpec, members: usize) -> TaskSpec {
     let history = if profile == Profile::Strict { HISTORY_STRICT } else { HISTORY_BALANCED };
     let long_enough =
         task.rounds > u64::from(history.settle_rounds) + u64::from(history.baseline_rounds);
+    let history = Some(history).filter(|_| byzantine >= 2 && long_enough);
+    let measured = profile == Profile::Evaluated && history.is_some();
     TaskSpec {
+        evaluation: measured.then(|| evaluation(&task)).or_else(|| task.evaluation.clone()),
         rule: AggregationRule::CenteredClipping { iterations: 3, radius_milli: 1_000 },
         byzantine,
         weighting: Weighting::Uniform,
         norm_band: Some(NORM_BAND),
         trust: Some(TRUST),
-        history: Some(history).filter(|_| byzantine >= 2 && long_enough),
+        history,
         updates_min: (members as u32).saturating_sub(byzantine).max(1),
         ..task
     }
 }
 
-/// The task with an evaluation phase of `window_ms` in which the harm of suspected cells is measured,
-/// where it has a history; else as it is.
-#[must_use]
-pub fn with_evaluation(task: TaskSpec, window_ms: u64) -> TaskSpec {
-    if task.history.is_none() {
-        return task;
-    }
-    let candidates = Vec::new();
-    TaskSpec {
-        evaluation: Some(EvaluationSpec { candidates, window_ms, harm: Some(HARM) }),
-        ..task
-    }
+/// An evaluation phase, as long as a decision may take, in which the harm of suspected cells is
+/// measured.
+fn evaluation(task: &TaskSpec) -> EvaluationSpec {
+    let window_ms = task.decide_window_ms;
+    EvaluationSpec { candidates: Vec::new(), window_ms, harm: Some(HARM) }
 }
 
 /// What the settings of a task promise with `members` members, one sentence each.
@@ -181,7 +181,8 @@ mod tests {
     #[test]
     fn every_profile_makes_a_task_that_works_at_every_size() {
         for members in 1..=40 {
-            for profile in [Profile::Strict, Profile::Balanced, Profile::Plain] {
+            for profile in [Profile::Strict, Profile::Balanced, Profile::Evaluated, Profile::Plain]
+            {
                 let task = apply(profile, TaskSpec { rounds: 60, ..task(1, 3) }, members);
                 assert_eq!(check_task(&task, members), Ok(()), "{profile:?} {members}");
                 assert_eq!(task.history.is_some(), members >= 7 && profile != Profile::Plain);

@@ -2,13 +2,13 @@
 //! quarantined, accuracy, recall and worst site beside plain averaging and attackers absent.
 //!
 //! `cargo run --release -p fedledger-sim --example history -- <first seed> <seeds> [words...]` runs
-//! the cases whose name holds every word. `PROFILE=strict` measures that profile instead of the
-//! balanced one, `HISTORY=none` leaves the history out, `EVALUATION=harm` has evaluators measure the
-//! harm of suspected cells, `REPORTS=inverted` or `framing` makes the hostile ones lie.
+//! the cases whose name holds every word. `PROFILE=strict` or `evaluated` measures that profile
+//! instead of the balanced one, `HISTORY=none` leaves the history out, `REPORTS=inverted` or
+//! `framing` makes the hostile members lie about candidates.
 
 use std::error::Error;
 
-use fedledger_contract::profile::{apply, with_evaluation, Profile};
+use fedledger_contract::profile::{apply, Profile};
 use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::attack::silent_drift::{Form, SilentDrift};
 use fedledger_sim::attack::{
@@ -74,6 +74,20 @@ fn data() -> Vec<(&'static str, Sites)> {
             scenario(made.generate(seed)?.0, local, seed)
         })
     };
+    // As in the scenario `silent-drift`.
+    let referral = |local| -> Sites {
+        Box::new(move |seed| {
+            let made = Synthetic {
+                rows: 150,
+                prevalence: 0.65,
+                signal: 6.0,
+                prevalence_shift: 0.3,
+                feature_shift: 0.2,
+                ..Synthetic::default()
+            };
+            scenario(made.generate(seed)?.0, local, seed)
+        })
+    };
     let stroke = |local| -> Sites { Box::new(move |seed| scenario(stroke(seed)?, local, seed)) };
     let skewed = |alpha| Skew::Label { alpha };
     vec![
@@ -83,6 +97,7 @@ fn data() -> Vec<(&'static str, Sites)> {
         ("wdbc skewed long", cancer(skewed(1.0), (3, 16))),
         ("wdbc very skewed short", cancer(skewed(0.5), (1, 32))),
         ("generated short", generated(0.5, (1, 32))),
+        ("referral short", referral((1, 32))),
         ("generated long", generated(1.0, (3, 16))),
         ("stroke short", stroke((1, 32))),
         ("stroke long", stroke((3, 16))),
@@ -206,14 +221,12 @@ struct Run {
 fn balanced(scenario: &Scenario) -> Outcome<TaskSpec> {
     let profile = match std::env::var("PROFILE").as_deref() {
         Ok("strict") => Profile::Strict,
+        Ok("evaluated") => Profile::Evaluated,
         _ => Profile::Balanced,
     };
     let mut task = apply(profile, default_task(scenario)?, scenario.sites.len());
     if std::env::var("HISTORY").as_deref() == Ok("none") {
         task.history = None;
-    }
-    if std::env::var("EVALUATION").as_deref() == Ok("harm") {
-        task = with_evaluation(task, 60_000);
     }
     Ok(task)
 }

@@ -18,6 +18,7 @@ use super::sweep::Axes;
 use crate::attack::{Attack, Knowledge, Schedule};
 use crate::data::Skew;
 use crate::defaults;
+use crate::federation::Evaluations;
 use crate::model::Training;
 
 /// Longest scenario file in bytes, so that a wrong path fails soon.
@@ -138,6 +139,9 @@ pub struct AttackerGroup {
     /// When, and how hard.
     #[serde(default)]
     pub schedule: Schedule,
+    /// What they report of a round's candidates.
+    #[serde(default)]
+    pub evaluations: Evaluations,
 }
 
 fn colluders() -> Knowledge {
