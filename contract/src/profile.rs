@@ -35,6 +35,12 @@ pub const HISTORY_STRICT: HistoryPolicy =
     HistoryPolicy { bond_milli: 7_000, shift_milli: 2_500, rounds_in_a_row: 2, ..HISTORY_BALANCED };
 
 /// When a suspected cell's harm counts, where a task has its evaluators measure it.
+///
+/// Chosen with a prototype on Breast Cancer Wisconsin (13 hospitals, alike and with label skew) and a
+/// generator, seeds 101 to 120: of 1,820 honest members of consortia without attackers these limits
+/// struck 4, and found 1,197 of 1,600 hostile ones in 20 settings of label poison and drift. On seeds
+/// 201 to 240, which took no part in the choice, they struck 7 of 3,627. Losses averaged by class
+/// instead of by row found no more at the same number of honest members struck (1,156 and 12).
 pub const HARM: HarmPolicy = HarmPolicy {
     observed_rounds: 6,
     cosine_milli: 300,
@@ -151,6 +157,14 @@ pub fn bounds(task: &TaskSpec, members: usize) -> Vec<String> {
             milli(history.shift_milli),
         ),
     });
+    if task.evaluation.as_ref().is_some_and(|evaluation| evaluation.harm.is_some()) {
+        said.push(format!(
+            "up to f = {f} members that pull together from round 1 on are left out of a round's model \
+             when the other members find it better without them, and quarantined when that goes on; \
+             it takes {} members outside of the cell that score every round",
+            2 * f + 1
+        ));
+    }
     if let (Some(history), Some(parameters)) = (task.history, task.parameters()) {
         let bytes = sketch_bytes(&history, parameters as usize) * members;
         said.push(format!("the history adds {bytes} bytes to a block each round"));
@@ -198,5 +212,7 @@ mod tests {
         assert!(plain.contains("averaging withstands nobody"), "{plain}");
         assert!(balanced.contains("f = 4 members that begin to drift together"), "{balanced}");
         assert!(balanced.contains("after round 17"), "{balanced}");
+        let evaluated = said(Profile::Evaluated).join("; ");
+        assert!(evaluated.contains("it takes 9 members outside of the cell"), "{evaluated}");
     }
 }
