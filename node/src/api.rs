@@ -111,6 +111,7 @@ pub fn router(state: ApiState, access: Access) -> Router {
             post(updates::submit).layer(DefaultBodyLimit::disable()),
         )
         .route(&format!("{task}/rounds/{{round}}/evaluation"), post(updates::evaluate))
+        .route(&format!("{task}/data-change"), post(updates::announce))
         .route("/v1/transactions", post(chain::submit))
         .route("/v1/transactions/{digest}", get(chain::transaction))
         .route("/v1/entries", get(chain::entries))

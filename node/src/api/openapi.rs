@@ -19,6 +19,7 @@ use super::{blobs, chain, changes, events, health, members, tasks, updates};
     paths(
         health::healthz, health::readyz, health::metrics, health::status, health::genesis, members::list,
         tasks::list, tasks::show, tasks::rounds, tasks::round, updates::submit, updates::evaluate,
+        updates::announce,
         chain::transaction,
         chain::submit, chain::entries, chain::entry, chain::block, chain::state,
         blobs::blob, blobs::model, blobs::import, changes::list, changes::propose, changes::approve,

@@ -8,7 +8,7 @@ use fedledger_ledger::ids::{RoundNumber, TaskId};
 
 use super::context::Context;
 use super::words::{failure_words, reason_words, verdict_word};
-use crate::api::types::{RoundView, TaskView};
+use crate::api::types::{ReplayView, RoundView, TaskView};
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
 use crate::output::{fields, micro, table, utc};
@@ -159,6 +159,25 @@ fn outcome_text(view: &RoundView) -> String {
     }
 }
 
+fn replay_text(replay: &ReplayView) -> String {
+    let without: Vec<String> = replay.without.iter().map(ToString::to_string).collect();
+    let without = if without.is_empty() { "nobody".into() } else { without.join(", ") };
+    let said = format!("decides round {} again, without {without}", replay.of);
+    let rows: Vec<Vec<String>> = replay
+        .verdicts
+        .iter()
+        .map(|verdict| {
+            vec![
+                verdict.member.to_string(),
+                verdict_word(verdict.verdict).into(),
+                micro(verdict.weight_micro.into(), 3),
+                reason_words(verdict),
+            ]
+        })
+        .collect();
+    said + "\n" + &table(&["member", "verdict", "weight", "reason"], &rows)
+}
+
 pub(super) fn show_text(view: &RoundView) -> String {
     let outcome = match &view.result {
         Some(OutcomeResult::Aggregated { chosen, .. }) => format!("model {}", chosen.model),
@@ -172,6 +191,9 @@ pub(super) fn show_text(view: &RoundView) -> String {
         ("base model", view.base_model.to_string()),
         ("outcome", outcome),
     ]);
+    if let Some(replay) = &view.replay {
+        return head + "\n" + &replay_text(replay);
+    }
     if view.updates.is_empty() {
         return head;
     }

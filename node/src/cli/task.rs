@@ -10,7 +10,7 @@ use serde_json::json;
 use super::context::Context;
 use super::task_file;
 use crate::api::types::{
-    phase_word, ImportedModel, MemberView, ProposeChangeBody, Submitted, TaskView,
+    phase_word, DataChangeBody, ImportedModel, MemberView, ProposeChangeBody, Submitted, TaskView,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::{fields, table, utc};
@@ -26,6 +26,15 @@ pub(super) enum TaskCommand {
     Show {
         /// The task.
         task: TaskId,
+    },
+    /// Say that this member's data have changed, before it hands in the round's update: what the
+    /// task remembers of it begins anew, at reduced weight.
+    AnnounceDataChange {
+        /// The task.
+        task: TaskId,
+        /// What has changed, for people.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -53,6 +62,19 @@ pub(super) fn run(context: &Context, command: &TaskCommand) -> Result<Exit, Fail
         TaskCommand::Show { task } => {
             let view: TaskView = context.client()?.get(&format!("/v1/tasks/{task}"))?;
             context.output.print(&view, show_text)?;
+            Ok(Exit::Ok)
+        }
+        TaskCommand::AnnounceDataChange { task, reason } => {
+            let body = DataChangeBody { reason: reason.clone() };
+            let path = format!("/v1/tasks/{task}/data-change");
+            let submitted: Submitted = context.client()?.post(&path, &body)?;
+            context.output.print(&submitted, |submitted| {
+                format!(
+                    "Announced by transaction {0}; see what became of it with: \
+                     fedledger transaction show {0}",
+                    submitted.transaction
+                )
+            })?;
             Ok(Exit::Ok)
         }
     }
@@ -111,7 +133,7 @@ fn list_text(tasks: &[TaskView]) -> String {
             vec![
                 view.task.id.to_string(),
                 view.status.clone(),
-                format!("{}/{}", view.round, view.task.rounds),
+                format!("{}/{}", view.round, view.last_round),
                 view.phase.map_or("-", phase_word).into(),
                 view.parameters.to_string(),
                 view.task.description.clone(),
@@ -128,7 +150,7 @@ fn show_text(view: &TaskView) -> String {
         ("task", task.id.to_string()),
         ("description", task.description.clone()),
         ("status", view.status.clone()),
-        ("round", format!("{} of {}", view.round, task.rounds)),
+        ("round", format!("{} of {}", view.round, view.last_round)),
         ("phase", view.phase.map_or("-", phase_word).into()),
         ("phase ends", view.deadline.map_or("-".into(), |deadline| utc(deadline.0))),
         ("parameters", format!("{} in {} tensors", view.parameters, task.tensors.len())),
