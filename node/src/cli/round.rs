@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use fedledger_ledger::decision::OutcomeResult;
+use fedledger_ledger::decision::{OutcomeResult, UpdateVerdict};
 use fedledger_ledger::ids::{RoundNumber, TaskId};
 
 use super::context::Context;
@@ -134,17 +134,23 @@ fn list_text(rounds: &[RoundView]) -> String {
     let rows: Vec<Vec<String>> = rounds
         .iter()
         .map(|view| {
-            let entered = view.updates.iter().filter(|update| {
-                update.verdict.as_ref().is_some_and(|verdict| verdict.weight_micro > 0)
-            });
-            let entered =
-                if view.result.is_some() { entered.count().to_string() } else { "-".into() };
+            let replayed = view.replay.iter().flat_map(|replay| &replay.verdicts);
+            let verdicts: Vec<&UpdateVerdict> = view
+                .updates
+                .iter()
+                .filter_map(|one| one.verdict.as_ref())
+                .chain(replayed)
+                .collect();
+            let entered = verdicts.iter().filter(|verdict| verdict.weight_micro > 0).count();
+            let entered = if view.result.is_some() { entered.to_string() } else { "-".into() };
+            let updates = view.replay.as_ref().map_or(view.updates.len(), |_| verdicts.len());
+            let replays = view.replay.as_ref().map(|replay| format!("replays {}: ", replay.of));
             vec![
                 view.round.to_string(),
                 view.phase.clone(),
-                view.updates.len().to_string(),
+                updates.to_string(),
                 entered,
-                outcome_text(view),
+                replays.unwrap_or_default() + &outcome_text(view),
             ]
         })
         .collect();
