@@ -7,6 +7,7 @@ use fedledger_ledger::governance::Change;
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
 
 use super::context::Context;
+use super::settle::settle;
 use crate::api::types::{ChangeView, NodeStatus, ProposeChangeBody, Submitted};
 use crate::exit::{Exit, Failure};
 use crate::output::table;
@@ -96,8 +97,10 @@ pub(super) fn run(context: &Context, command: &ChangeCommand) -> Result<Exit, Fa
         }
         ChangeCommand::Approve { change } => {
             let path = format!("/v1/changes/{change}/approve");
-            let submitted: Submitted = context.client()?.post(&path, &())?;
-            context.output.print(&submitted, |submitted| told(submitted, "is approved"))?;
+            let client = context.client()?;
+            let submitted: Submitted = client.post(&path, &())?;
+            let note = settle(&client, submitted.transaction)?;
+            context.output.print(&submitted, |it| told(it, "is approved") + note)?;
         }
     }
     Ok(Exit::Ok)
@@ -105,8 +108,11 @@ pub(super) fn run(context: &Context, command: &ChangeCommand) -> Result<Exit, Fa
 
 fn propose(context: &Context, change: Change) -> Result<(), Failure> {
     let body = ProposeChangeBody { change };
-    let submitted: Submitted = context.client()?.post("/v1/changes", &body)?;
-    context.output.print(&submitted, |submitted| told(submitted, "is up for approval"))
+    let client = context.client()?;
+    let submitted: Submitted = client.post("/v1/changes", &body)?;
+    let note = settle(&client, submitted.transaction)?;
+    context.output.print(&submitted, |it| told(it, "is up for approval") + note)?;
+    Ok(())
 }
 
 fn told(submitted: &Submitted, what: &str) -> String {

@@ -8,6 +8,7 @@ use fedledger_ledger::ids::TaskId;
 use serde_json::json;
 
 use super::context::Context;
+use super::settle::settle;
 use super::task_file;
 use crate::api::types::{
     phase_word, DataChangeBody, ImportedModel, MemberView, ProposeChangeBody, Submitted, TaskView,
@@ -67,13 +68,11 @@ pub(super) fn run(context: &Context, command: &TaskCommand) -> Result<Exit, Fail
         TaskCommand::AnnounceDataChange { task, reason } => {
             let body = DataChangeBody { reason: reason.clone() };
             let path = format!("/v1/tasks/{task}/data-change");
-            let submitted: Submitted = context.client()?.post(&path, &body)?;
+            let client = context.client()?;
+            let submitted: Submitted = client.post(&path, &body)?;
+            let note = settle(&client, submitted.transaction)?;
             context.output.print(&submitted, |submitted| {
-                format!(
-                    "Announced by transaction {0}; see what became of it with: \
-                     fedledger transaction show {0}",
-                    submitted.transaction
-                )
+                format!("Announced by transaction {}.{note}", submitted.transaction)
             })?;
             Ok(Exit::Ok)
         }
@@ -108,6 +107,7 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
     let body = ProposeChangeBody { change: Change::CreateTask { task: parsed.spec } };
     let submitted: Submitted = client.post("/v1/changes", &body)?;
     let change = submitted.change.expect("the node names the change that it proposed");
+    let note = settle(&client, submitted.transaction)?;
     let document = json!({
         "task": task,
         "change": change,
@@ -117,7 +117,7 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
     });
     context.output.print(&document, |_| {
         format!(
-            "Task `{task}` is up for approval as change {change}.\n\
+            "Task `{task}` is up for approval as change {change}.{note}\n\
              The other members approve it with: fedledger change approve {change}\n\n\
              What its settings come to with {active} members:\n- {}",
             bounds.join("\n- ")
