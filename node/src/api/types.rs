@@ -534,6 +534,20 @@ pub struct EvaluationBody {
     pub scores: Vec<CandidateScore>,
 }
 
+/// When members of a task began to move together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OnsetView {
+    /// The members, by id.
+    #[schema(value_type = Vec<String>)]
+    pub members: Vec<MemberId>,
+    /// The first round in which they had; absent when the ledger shows none.
+    #[schema(value_type = Option<u64>)]
+    pub onset: Option<RoundNumber>,
+    /// The last round before it, to which the task could be taken back.
+    #[schema(value_type = Option<u64>)]
+    pub last_good: Option<RoundNumber>,
+}
+
 /// The body of `POST /v1/tasks/{task}/data-change`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fedledger_ledger::governance::Change;
-use fedledger_ledger::ids::TaskId;
+use fedledger_ledger::ids::{MemberId, TaskId};
 use serde_json::json;
 
 use super::context::Context;
 use super::settle::settle;
 use super::task_file;
 use crate::api::types::{
-    phase_word, DataChangeBody, ImportedModel, MemberView, ProposeChangeBody, Submitted, TaskView,
+    phase_word, DataChangeBody, ImportedModel, MemberView, OnsetView, ProposeChangeBody, Submitted,
+    TaskView,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::{fields, table, utc};
@@ -27,6 +28,14 @@ pub(super) enum TaskCommand {
     Show {
         /// The task.
         task: TaskId,
+    },
+    /// Estimate since when members have moved together, to know where a task could go back to.
+    Onset {
+        /// The task.
+        task: TaskId,
+        /// The members, separated by commas [default: those in quarantine].
+        #[arg(long, value_name = "MEMBERS", value_delimiter = ',')]
+        members: Vec<MemberId>,
     },
     /// Say that this member's data have changed, before it hands in the round's update: what the
     /// task remembers of it begins anew, at reduced weight.
@@ -63,6 +72,18 @@ pub(super) fn run(context: &Context, command: &TaskCommand) -> Result<Exit, Fail
         TaskCommand::Show { task } => {
             let view: TaskView = context.client()?.get(&format!("/v1/tasks/{task}"))?;
             context.output.print(&view, show_text)?;
+            Ok(Exit::Ok)
+        }
+        TaskCommand::Onset { task, members } => {
+            let names: Vec<String> = members.iter().map(ToString::to_string).collect();
+            let query = if names.is_empty() {
+                String::new()
+            } else {
+                format!("?members={}", names.join(","))
+            };
+            let view: OnsetView =
+                context.client()?.get(&format!("/v1/tasks/{task}/onset{query}"))?;
+            context.output.print(&view, |view| onset_text(task, view))?;
             Ok(Exit::Ok)
         }
         TaskCommand::AnnounceDataChange { task, reason } => {
@@ -124,6 +145,23 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
         )
     })?;
     Ok(Exit::Ok)
+}
+
+fn onset_text(task: &TaskId, view: &OnsetView) -> String {
+    let names: Vec<String> = view.members.iter().map(ToString::to_string).collect();
+    let names = names.join(", ");
+    match (view.onset, view.last_good) {
+        _ if view.members.is_empty() => {
+            "Nobody is in quarantine: name the members with --members.".to_owned()
+        }
+        (Some(onset), Some(last_good)) => format!(
+            "{names} had begun to move together by round {onset}.\n\
+             The task can be put to the vote to go back with: fedledger change roll-back {task} \
+             --to {last_good} --without {} --reason WHY",
+            names.replace(", ", ",")
+        ),
+        _ => format!("The ledger does not show that {names} began to move together."),
+    }
 }
 
 fn list_text(tasks: &[TaskView]) -> String {
