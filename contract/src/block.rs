@@ -244,7 +244,8 @@ fn apply_action(context: &mut Context<'_>, transaction: &Transaction) -> Result<
     match &transaction.body.action {
         Action::CommitUpdate { .. }
         | Action::RevealUpdate { .. }
-        | Action::SubmitEvaluation { .. } => round::apply_submission(context, transaction),
+        | Action::SubmitEvaluation { .. }
+        | Action::AnnounceDataChange { .. } => round::apply_submission(context, transaction),
         Action::ProposeChange { change } => {
             governance::propose(context, &transaction.body.member, change)
         }

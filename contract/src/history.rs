@@ -51,6 +51,7 @@
 //! All arithmetic is exact or has pinned rounding; members are in the order of their ids.
 
 mod cells;
+mod onset;
 mod sketch;
 mod suspects;
 #[cfg(test)]
@@ -66,6 +67,7 @@ use fedledger_ledger::task::{HarmPolicy, HistoryPolicy};
 use crate::records::HarmRecord;
 
 pub use cells::Finding;
+pub use onset::onset;
 pub(crate) use sketch::median_i64;
 pub use sketch::{observe, Row, UNIT};
 pub use track::{MemberHistory, SCALES, USUAL};

@@ -89,7 +89,21 @@ pub(super) fn story(outcome: &Outcome) -> Vec<String> {
         sentences.extend(target(summary));
     }
     sentences.push(wronged(summary, &outcome.seeds));
+    sentences.extend(on_nodes(&outcome.seeds, members));
     sentences
+}
+
+/// What is to be said when real nodes played the rounds.
+fn on_nodes(seeds: &[SeedResult], members: usize) -> Option<String> {
+    let rounds: Vec<u64> = seeds.iter().filter_map(|seed| seed.on_nodes).collect();
+    if rounds.len() < seeds.len() {
+        return None;
+    }
+    Some(format!(
+        "Every member was a real node with keys, disk and sockets of its own: {} rounds, {members} \
+         members, and every model, verdict and trust record the same as in process, bit for bit.",
+        rounds.iter().sum::<u64>()
+    ))
 }
 
 fn control(outcome: &Outcome, members: usize) -> Option<String> {
