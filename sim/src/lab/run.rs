@@ -126,6 +126,7 @@ pub fn run_built(
         0 => source.scenario.rounds.div_ceil(POINTS_MAX).max(1),
         every => every,
     };
+    let nobody = built.scenario.hostile.is_empty();
     let play = |bracket: Bracket| {
         let with = matches!(bracket, Bracket::Attacked | Bracket::Plain);
         let built = if with { built } else { &absent };
@@ -138,17 +139,23 @@ pub fn run_built(
         let every = Every { rounds: every, same_updates: bracket == Bracket::Attacked };
         run_one(built, task, every, cancel, progress)
     };
-    // The probe of the attack belongs to all four, also where nobody attacks.
-    let [attacked, absent_run, plain, plain_absent] = {
+    // The probe of the attack belongs to all four, also where the attackers are absent.
+    let [attacked, absent_run, plain, plain_absent] = if nobody {
+        let (attacked, plain) = rayon::join(|| play(Bracket::Attacked), || play(Bracket::Plain));
+        let (attacked, plain) = (attacked?, plain?);
+        progress(Progress::Rounds(2 * source.scenario.rounds));
+        [attacked.clone(), without_counterfactual(&attacked), plain.clone(), plain]
+    } else {
         let runs: Result<Vec<RunResult>, RunError> =
             Bracket::ALL.into_par_iter().map(play).collect();
         <[RunResult; 4]>::try_from(runs?).expect("there are four brackets")
     };
     progress(Progress::Seed(seed));
-    let rows = built.test_union();
+    let rows = built.test_union(u64::MAX);
     Ok(SeedResult {
         seed,
         onset: built.onset(),
+        changed: built.first_change(),
         test_rows: rows.rows(),
         test_positives: rows.count(1),
         attacked,
@@ -156,6 +163,13 @@ pub fn run_built(
         plain,
         plain_absent,
     })
+}
+
+/// A run in which nobody attacks, as its own control.
+fn without_counterfactual(run: &RunResult) -> RunResult {
+    let mut run = run.clone();
+    run.rounds.iter_mut().for_each(|round| round.same_updates_averaged = None);
+    run
 }
 
 /// The attacked run of a seed by itself, measured at its end.
@@ -224,7 +238,7 @@ fn run_one(
         round: 0,
         model: federation.model_digest().to_string(),
         failure: None,
-        quality: gauge.measure(&federation.model()),
+        quality: gauge.measure(0, &federation.model()),
         same_updates_averaged: None,
     }];
     let (mut frozen, mut told) = (None, 0);
@@ -247,10 +261,10 @@ fn run_one(
                 round,
                 model: report.model.to_string(),
                 failure: report.failure.map(word),
-                quality: gauge.measure(&federation.model()),
+                quality: gauge.measure(round, &federation.model()),
                 same_updates_averaged: every
                     .same_updates
-                    .then(|| gauge.measure(&federation.plain_average())),
+                    .then(|| gauge.measure(round, &federation.plain_average())),
             });
             progress(Progress::Rounds(round - told));
             told = round;
@@ -270,26 +284,35 @@ fn run_one(
     Ok(RunResult { rounds: results, members: tracks, frozen, coordination: edges.collect() })
 }
 
-/// Measures models on the honest members' held-out rows.
+/// Measures models on the honest members' held-out rows, as they are in each round.
 struct Gauge<'a> {
     built: &'a Built,
-    union: Dataset,
-    probes: Vec<super::build::TargetProbe>,
+    /// What is measured on from a round on, by ascending rounds; the first from 0.
+    phases: Vec<(u64, Dataset, Vec<super::build::TargetProbe>)>,
     honest: Vec<usize>,
 }
 
 impl<'a> Gauge<'a> {
     fn new(built: &'a Built) -> Self {
-        let union = built.test_union();
-        let probes = built.probes(&union);
-        Self { built, union, probes, honest: built.scenario.honest() }
+        let changes = built.scenario.changes.iter().map(|change| change.round);
+        let mut rounds: Vec<u64> = changes.chain([0]).collect();
+        rounds.sort_unstable();
+        rounds.dedup();
+        let phases = rounds.into_iter().map(|round| {
+            let union = built.test_union(round);
+            let probes = built.probes(&union);
+            (round, union, probes)
+        });
+        Self { built, phases: phases.collect(), honest: built.scenario.honest() }
     }
 
-    fn measure(&self, model: &[f32]) -> Quality {
+    fn measure(&self, round: u64, model: &[f32]) -> Quality {
         let scenario = &self.built.scenario;
-        let all = scenario.spec.evaluate(model, &self.union);
+        let phase = self.phases.iter().rev().find(|(from, _, _)| *from <= round);
+        let (_, union, probes) = phase.expect("the first phase begins with round 0");
+        let all = scenario.spec.evaluate(model, union);
         let worst = self.honest.iter().map(|&k| {
-            let test = &scenario.sites[k].test;
+            let test = scenario.test_in(k, round);
             if test.rows() == 0 {
                 1.0
             } else {
@@ -297,9 +320,8 @@ impl<'a> Gauge<'a> {
             }
         });
         let worst = worst.fold(f64::INFINITY, f64::min);
-        let success = super::stats::mean_of(
-            self.probes.iter().map(|probe| probe.success(&scenario.spec, model)),
-        );
+        let success =
+            super::stats::mean_of(probes.iter().map(|probe| probe.success(&scenario.spec, model)));
         Quality::new(&all, worst, success.map(|success| success.mean))
     }
 }
@@ -310,6 +332,7 @@ fn tracks(built: &Built) -> Vec<MemberTrack> {
         .map(|(k, (name, site))| MemberTrack {
             member: name.clone(),
             hostile: built.scenario.hostile.contains(&k),
+            changed: built.scenario.changes.iter().find(|c| c.member == k).map(|c| c.round),
             examples: site.train.rows(),
             trust_micro: Vec::new(),
             standing: String::new(),
