@@ -1,8 +1,8 @@
 //! The laboratory without the node's program around it: quicker to build while working on attacks
 //! or the contract. `cargo run --release -p fedledger-sim --example laboratory -- run silent-drift`
 //!
-//! Verbs: `run SCENARIO|FILE`, `sweep SCENARIO|FILE`, `redteam SCENARIO|FILE EVALUATIONS`,
-//! `report FOLDER`; results go to `target/laboratory/NAME`.
+//! Verbs: `run SCENARIO|FILE [SEEDS]`, `sweep SCENARIO|FILE [SEEDS]`, `redteam SCENARIO|FILE
+//! EVALUATIONS`, `report FOLDER`; results go to `target/laboratory/NAME`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use fedledger_sim::lab::publish::publish;
 use fedledger_sim::lab::redteam::{hunt, Goal, Search};
+use fedledger_sim::lab::report::story;
 use fedledger_sim::lab::store::{self, make_folder, write_json, Keep};
 use fedledger_sim::lab::sweep::sweep;
 use fedledger_sim::lab::{library, Cancel, Source};
@@ -24,10 +25,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", publish(Path::new(what))?.display());
         return Ok(());
     }
-    let source = match library::get(what) {
+    let mut source = match library::get(what) {
         Some(source) => source,
         None => Source::read(Path::new(what))?,
     };
+    if let Some(count) = rest.first().filter(|_| verb != "redteam") {
+        source.scenario.seeds = (1..=count.parse()?).collect();
+    }
     let folder = PathBuf::from("target/laboratory").join(&source.name);
     make_folder(&folder)?;
     let cancel = Cancel::default();
@@ -41,10 +45,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 println!("{mark}  {} {measured} (limit {})", check.threshold, check.limit);
             }
             let summary = &outcome.summary;
-            println!(
-                "caught {} of {}, {:?}",
-                summary.caught, summary.hostile, summary.delay_median
-            );
+            for sentence in story(&outcome) {
+                println!("{sentence}");
+            }
             for of in &summary.measures {
                 let end = |mean: Option<fedledger_sim::lab::stats::Mean>| {
                     mean.map_or("-".to_owned(), |mean| format!("{:.4}", mean.mean))

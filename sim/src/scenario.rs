@@ -68,9 +68,8 @@ pub struct Scenario {
     pub schedule: Schedule,
     /// What they report of a round's candidates.
     pub evaluations: Evaluations,
-    /// Honest change-points: index of the member, first round, and what it trains on from then on,
-    /// standardised; at most one for each member.
-    pub changes: Vec<(usize, u64, Arc<Dataset>)>,
+    /// Honest change-points; at most one for each member.
+    pub changes: Vec<ChangePoint>,
     /// The model.
     pub spec: ModelSpec,
     /// How members train.
@@ -132,6 +131,19 @@ pub fn folder(
     Scenario::new(load_csv_folder(folder, options)?, attackers, attack, seed)
 }
 
+/// What becomes of an honest member's data, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangePoint {
+    /// Index of the member.
+    pub member: usize,
+    /// First round on the changed data.
+    pub round: u64,
+    /// What it trains on from then on, standardised as before.
+    pub train: Arc<Dataset>,
+    /// What it is measured on from then on.
+    pub test: Arc<Dataset>,
+}
+
 impl Scenario {
     /// Standardises `sites` with the federation's sums, names the members and draws the hostile
     /// ones; logistic regression with the default training.
@@ -188,9 +200,9 @@ impl Scenario {
     #[must_use]
     pub fn attackers_absent(&self) -> Self {
         let honest = self.honest();
-        let changes = self.changes.iter().filter_map(|(member, round, data)| {
-            let place = honest.iter().position(|k| k == member)?;
-            Some((place, *round, Arc::clone(data)))
+        let changes = self.changes.iter().filter_map(|change| {
+            let member = honest.iter().position(|k| *k == change.member)?;
+            Some(ChangePoint { member, ..change.clone() })
         });
         Self {
             changes: changes.collect(),
@@ -209,15 +221,26 @@ impl Scenario {
     #[must_use]
     pub fn with_change(mut self, member: usize, round: u64, change: &Change) -> Self {
         let seed = self.seed.wrapping_add(member as u64);
-        let later = change.changed(&self.sites[member].train, seed);
-        self.changes.push((member, round, Arc::new(later)));
-        self.sites[member].test = change.changed(&self.sites[member].test, seed);
+        let site = &self.sites[member];
+        let train = Arc::new(change.changed(&site.train, seed));
+        let test = Arc::new(change.changed(&site.test, seed));
+        self.changes.push(ChangePoint { member, round, train, test });
         self
     }
 
-    fn change_of(&self, member: usize) -> Option<(u64, Arc<Dataset>)> {
-        let own = self.changes.iter().find(|(k, _, _)| *k == member);
-        own.map(|(_, round, data)| (*round, Arc::clone(data)))
+    fn change_of(&self, member: usize) -> Option<&ChangePoint> {
+        self.changes.iter().find(|change| change.member == member)
+    }
+
+    /// The held-out rows of `member` as they are in `round`.
+    ///
+    /// # Panics
+    /// When there is no such member.
+    pub fn test_in(&self, member: usize, round: u64) -> &Dataset {
+        match self.change_of(member) {
+            Some(change) if round >= change.round => &change.test,
+            _ => &self.sites[member].test,
+        }
     }
 
     /// Indices of the honest members.
@@ -245,7 +268,7 @@ impl Scenario {
             spec: self.spec,
             training: self.training,
             data,
-            later: self.change_of(member),
+            later: self.change_of(member).map(|change| (change.round, Arc::clone(&change.train))),
             seed: self.seed,
             coalition: coalition.clone().filter(|_| self.hostile.contains(&member)),
         });
@@ -278,12 +301,13 @@ impl Scenario {
         Federation::new(&self.names, self.trainers(), task, knowledge, &self.initial_model())
     }
 
-    /// Measures a flat model on the union of the held-out parts of the members in `which`.
+    /// Measures a flat model on the union of the held-out parts of the members in `which`, as they are
+    /// at the end.
     ///
     /// # Panics
     /// When `which` is empty or the model is another's.
     pub fn evaluate(&self, model: &[f32], which: &[usize]) -> Metrics {
-        let parts = which.iter().map(|&k| &self.sites[k].test);
+        let parts = which.iter().map(|&k| self.test_in(k, u64::MAX));
         let union = Dataset::union(parts).expect("there are members to measure on");
         self.spec.evaluate(model, &union)
     }

@@ -326,15 +326,17 @@ impl Trainer {
             pooled: &coalition.pooled,
         };
         let mut rng = seed::stream(self.seed, "craft", self.member as u64, view.round);
-        let mut update = coalition.attack.craft(&situation, &mut rng);
-        // A value that no canonical update can hold would only get it refused.
-        for value in &mut update {
-            *value = value.clamp(-VALUE_MAX, VALUE_MAX);
-        }
-        update
+        coalition.attack.craft(&situation, &mut rng)
     }
 
-    fn submission(&self, round: u64, values: Vec<f32>) -> LocalUpdate {
+    /// What can be submitted of an update. A value that no canonical update can hold, from an attacker
+    /// or from honest training on a model that an attack has blown up, goes as far as the grid does; the
+    /// whole would only be refused.
+    fn submission(&self, round: u64, mut values: Vec<f32>) -> LocalUpdate {
+        for value in &mut values {
+            let held = value.clamp(-VALUE_MAX, VALUE_MAX);
+            *value = if held.is_nan() { 0.0 } else { held };
+        }
         LocalUpdate { values, num_examples: self.data_in(round).rows() as u64 }
     }
 }

@@ -72,7 +72,7 @@ pub fn reference_data(name: &str) -> Option<PathBuf> {
         Some(named) => vec![PathBuf::from(named)],
         None => vec![workspace.join("data"), workspace.join("../shared/data")],
     };
-    roots.into_iter().map(|root| root.join(name)).find(|folder| folder.is_dir())
+    roots.into_iter().map(|root| root.join(name)).find(|found| found.exists())
 }
 
 /// Loads every `.csv` file of `folder` as one institution, by file name.

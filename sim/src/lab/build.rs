@@ -6,6 +6,8 @@ use fedledger_ledger::ids::Digest;
 use fedledger_ledger::task::TaskSpec;
 use rand::seq::SliceRandom;
 
+use super::check::CheckError;
+use super::data::{Drawn, ImageSize};
 use super::file::{AttackerGroup, ModelChoice, Source};
 use super::run::RunError;
 use crate::attack::{Attack, Knowledge, Probe, Schedule};
@@ -13,7 +15,7 @@ use crate::data::Dataset;
 use crate::federation::{Evaluations, Federation, FederationError};
 use crate::metrics::attack_success;
 use crate::model::ModelSpec;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, ScenarioError};
 use crate::seed;
 use crate::trainer::{Coalition, Trainer};
 
@@ -57,29 +59,103 @@ impl TargetProbe {
 /// When data cannot be used, or the attackers are more than there are, or unknown.
 pub fn build(source: &Source, seed: u64) -> Result<Built, RunError> {
     let file = &source.scenario;
-    let sites = file
+    let Drawn { mut sites, image } = file
         .data
         .sites(&source.folder, file.members, file.split, seed)
-        .map_err(crate::scenario::ScenarioError::Data)?;
+        .map_err(ScenarioError::Data)?;
+    file.shift.apply(&mut sites, seed).map_err(ScenarioError::Data)?;
     let nobody = Attack::all().swap_remove(0);
     let mut scenario = Scenario::new(sites, 0, nobody, seed)?;
     scenario.rounds = file.rounds;
-    scenario.training = file.training.into();
+    scenario.training = file.training;
     let train = &scenario.sites[0].train;
     let (features, classes) = (train.width(), train.class_names.len());
     scenario.spec = match file.model {
         ModelChoice::Logistic => ModelSpec::linear(features, classes),
         ModelChoice::Mlp { hidden } => ModelSpec::network(features, hidden, classes),
+        ModelChoice::Cnn { filters } => {
+            let image = image.expect("the file was checked: its data are images");
+            convolutional(source, image, filters, classes)?
+        }
     };
     let groups = draw_groups(source, &scenario)?;
     scenario.hostile = groups.iter().flat_map(|group| group.hostile.clone()).collect();
     scenario.hostile.sort_unstable();
+    let scenario = with_changes(source, scenario)?;
     let knowledge =
         file.attackers.first().map_or(Knowledge::Colluders, |attackers| attackers.knowledge);
     Ok(Built { scenario, groups, knowledge })
 }
 
-/// Named members first, then the others by lot.
+/// Least side of an image that a convolutional network takes.
+const IMAGE_SIDE_MIN: usize = 4;
+
+fn convolutional(
+    source: &Source,
+    image: ImageSize,
+    filters: usize,
+    classes: usize,
+) -> Result<ModelSpec, CheckError> {
+    let ImageSize { height, width, channels } = image;
+    if height.min(width) < IMAGE_SIDE_MIN {
+        let found = format!("a convolutional network on images of {height} × {width} pixels");
+        return Err(source.fault("model", found, "images of 4 × 4 pixels or more"));
+    }
+    Ok(ModelSpec::Cnn { height, width, channels, filters, classes })
+}
+
+/// Index of the member called `name`, unless it is in `taken` already.
+fn member_called(
+    source: &Source,
+    scenario: &Scenario,
+    name: &str,
+    field: &str,
+    taken: &[usize],
+) -> Result<usize, CheckError> {
+    let index = scenario.names.iter().position(|known| known == name);
+    let found = match index {
+        Some(index) if taken.contains(&index) => format!("`{name}` is in a group already"),
+        Some(index) => return Ok(index),
+        None => format!("no member is called `{name}`"),
+    };
+    Err(source.fault(field, found, &scenario.names.join(", ")))
+}
+
+/// The scenario with its honest changes: named members first, then the others by lot. None of them is
+/// hostile.
+fn with_changes(source: &Source, mut scenario: Scenario) -> Result<Scenario, RunError> {
+    let groups = &source.scenario.changes;
+    let mut taken = scenario.hostile.clone();
+    let mut named: Vec<Vec<usize>> = Vec::new();
+    for (k, group) in groups.iter().enumerate() {
+        let mut members = Vec::new();
+        for (j, name) in group.members.iter().enumerate() {
+            let field = format!("changes[{k}].members[{j}]");
+            members.push(member_called(source, &scenario, name, &field, &taken)?);
+            taken.extend(members.last());
+        }
+        named.push(members);
+    }
+    let mut lot: Vec<usize> = (0..scenario.names.len()).collect();
+    lot.shuffle(&mut seed::stream(scenario.seed, "honest-change", 0, 0));
+    lot.retain(|index| !taken.contains(index));
+    let wanted: usize = groups.iter().map(|group| group.count).sum();
+    if wanted > lot.len() {
+        let found = format!("{wanted} honest members to draw of {}", lot.len());
+        return Err(source.fault("changes", found, "no more than there are honest ones").into());
+    }
+    let mut rest = lot.into_iter();
+    for (group, mut members) in groups.iter().zip(named) {
+        members.extend(rest.by_ref().take(group.count));
+        members.sort_unstable();
+        for member in members {
+            scenario = scenario.with_change(member, group.round, &group.change);
+        }
+    }
+    Ok(scenario)
+}
+
+/// Named members first, then the others by lot, without those that are named as honest ones.
 fn draw_groups(source: &Source, scenario: &Scenario) -> Result<Vec<Group>, RunError> {
     let attackers = &source.scenario.attackers;
     let institutions = scenario.names.len();
@@ -88,18 +164,8 @@ fn draw_groups(source: &Source, scenario: &Scenario) -> Result<Vec<Group>, RunEr
     for (k, group) in attackers.iter().enumerate() {
         let mut hostile = Vec::new();
         for (j, name) in group.members.iter().enumerate() {
-            let index = scenario.names.iter().position(|known| known == name);
-            let free = index.filter(|index| !taken.contains(index));
-            let Some(index) = free else {
-                let found = match index {
-                    Some(_) => format!("`{name}` is an attacker already"),
-                    None => format!("no member is called `{name}`"),
-                };
-                let allowed = scenario.names.join(", ");
-                return Err(source
-                    .fault(&format!("attackers[{k}].members[{j}]"), found, &allowed)
-                    .into());
-            };
+            let field = format!("attackers[{k}].members[{j}]");
+            let index = member_called(source, scenario, name, &field, &taken)?;
             taken.push(index);
             hostile.push(index);
         }
@@ -107,7 +173,15 @@ fn draw_groups(source: &Source, scenario: &Scenario) -> Result<Vec<Group>, RunEr
     }
     let mut lot: Vec<usize> = (0..institutions).collect();
     lot.shuffle(&mut seed::stream(scenario.seed, "hostile", 0, 0));
-    lot.retain(|index| !taken.contains(index));
+    let honest = source.scenario.changes.iter().flat_map(|group| &group.members);
+    let honest: Vec<&String> = honest.collect();
+    lot.retain(|&index| !taken.contains(&index) && !honest.contains(&&scenario.names[index]));
+    let drawn: usize = attackers.iter().map(|group| group.count).sum();
+    if !honest.is_empty() && drawn > lot.len() {
+        let found = format!("{drawn} attackers to draw of {}", lot.len());
+        let allowed = "no more than there are members without another part";
+        return Err(source.fault("attackers", found, allowed).into());
+    }
     let mut rest = lot.into_iter();
     let mut groups = Vec::with_capacity(attackers.len());
     for (group, mut hostile) in attackers.iter().zip(named) {
@@ -183,11 +257,16 @@ impl Built {
         active.map(|group| group.schedule.from).min()
     }
 
-    /// Held-out rows of the honest members.
-    pub fn test_union(&self) -> Dataset {
+    /// Held-out rows of the honest members as they are in `round`.
+    pub fn test_union(&self, round: u64) -> Dataset {
         let honest = self.scenario.honest();
-        Dataset::union(honest.iter().map(|&k| &self.scenario.sites[k].test))
+        Dataset::union(honest.iter().map(|&k| self.scenario.test_in(k, round)))
             .expect("there is an honest member")
+    }
+
+    /// First round in which an honest member's data are others; `None` when they stay.
+    pub fn first_change(&self) -> Option<u64> {
+        self.scenario.changes.iter().map(|change| change.round).min()
     }
 
     /// What the attacks' targets are measured on, among `rows`.
@@ -195,3 +274,6 @@ impl Built {
         self.groups.iter().filter_map(|group| group.attack.probe(rows)).map(TargetProbe).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

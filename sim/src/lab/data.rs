@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::shape::{Field, Shape, Variant};
 use crate::data::{
     digits, hospitals, load_csv_folder, load_npz_images, reference_data, split::hospital_name,
-    train_test, wdbc, CsvOptions, DataError, Dataset, NpzOptions, Site, Skew, Synthetic,
+    train_test, wdbc, CsvOptions, DataError, Dataset, NpzImages, NpzOptions, Site, SiteShift, Skew,
+    Synthetic,
 };
 use crate::scenario::{ROWS_MIN, TEST_SHARE};
 
@@ -67,6 +68,26 @@ pub enum DataChoice {
     },
 }
 
+/// Institutions with their data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    /// One entry for each institution, not yet standardised.
+    pub sites: Vec<Site>,
+    /// Size of the images that rows are; `None` where they are none.
+    pub image: Option<ImageSize>,
+}
+
+/// Size of an image whose pixels follow each other in a row of data, the channels of each together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageSize {
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// Values of a pixel.
+    pub channels: usize,
+}
+
 fn one() -> usize {
     1
 }
@@ -84,6 +105,11 @@ impl DataChoice {
     /// Whether they are made by the seed, site by site.
     pub fn is_generated(&self) -> bool {
         matches!(self, Self::Generator(_))
+    }
+
+    /// Whether rows are images.
+    pub fn has_images(&self) -> bool {
+        matches!(self, Self::Digits { .. } | Self::Npz { .. })
     }
 
     /// What it is, for a reader of the report.
@@ -116,17 +142,24 @@ impl DataChoice {
         members: usize,
         split: Option<Skew>,
         seed: u64,
-    ) -> Result<Vec<Site>, DataError> {
+    ) -> Result<Drawn, DataError> {
+        let mut image = None;
         let (whole, test_share) = match self {
             Self::Wdbc { test_share } => (wdbc::load(), *test_share),
-            Self::Digits { test_share } => (digits::load(), *test_share),
+            Self::Digits { test_share } => {
+                let side = digits::IMAGE_WIDTH;
+                image = Some(ImageSize { height: side, width: side, channels: 1 });
+                (digits::load(), *test_share)
+            }
             Self::Generator(made) => {
                 let made = Synthetic { sites: members, ..*made };
-                return Ok(made.generate(seed)?.0);
+                return Ok(Drawn { sites: made.generate(seed)?.0, image });
             }
             Self::Npz { path, pool, positive, test_share } => {
                 let options = NpzOptions { pool: *pool, positive: *positive };
                 let images = load_npz_images(&locate(folder, path), &options)?;
+                let NpzImages { height, width, channels, .. } = images;
+                image = Some(ImageSize { height, width, channels });
                 let whole = Dataset::union([&images.train, &images.test]).expect("two parts");
                 (whole, *test_share)
             }
@@ -150,13 +183,14 @@ impl DataChoice {
                 };
                 let sites = load_csv_folder(&locate(folder, path), &options)?;
                 if split.is_none() {
-                    return Ok(sites);
+                    return Ok(Drawn { sites, image });
                 }
                 let parts = sites.iter().flat_map(|site| [&site.train, &site.test]);
                 (Dataset::union(parts).expect("a folder has a file"), *test_share)
             }
         };
-        divided(&whole, members, split.unwrap_or(Skew::Iid), test_share, seed)
+        let sites = divided(&whole, members, split.unwrap_or(Skew::Iid), test_share, seed)?;
+        Ok(Drawn { sites, image })
     }
 }
 
@@ -320,5 +354,55 @@ pub fn split_variants() -> Vec<Variant> {
             "Each class in Dirichlet proportions.",
             vec![Field::required("alpha", alpha, "Concentration: 0.1 is nearly one class a site.")],
         ),
+    ]
+}
+
+/// The fields of the table `shift`.
+pub fn shift_fields() -> Vec<Field> {
+    let SiteShift { feature, concept } = SiteShift::default();
+    vec![
+        Field::default(
+            "feature",
+            Shape::Number { min: 0.0, max: 10.0 },
+            feature,
+            "Each feature of a site is stretched by 1 ± 0.3 times this and moved by this many of its \
+             standard deviations, both drawn for the site.",
+        ),
+        Field::default(
+            "concept",
+            Shape::share(),
+            concept,
+            "Share of the rows in a half-space of the site's own that have the next class.",
+        ),
+    ]
+}
+
+/// The tables that the `change` of an honest member may be.
+pub fn change_variants() -> Vec<Variant> {
+    let number = |min, max| Shape::Number { min, max };
+    vec![
+        Variant {
+            name: "scanner",
+            doc: "Another device: every feature x becomes gain * x + offset.".to_owned(),
+            fields: vec![
+                Field::required("gain", number(0.01, 100.0), "Factor of every feature."),
+                Field::required(
+                    "offset",
+                    number(-100.0, 100.0),
+                    "Added to every feature, in standard deviations of the federation.",
+                ),
+            ],
+        },
+        Variant {
+            name: "prevalence",
+            doc: "Other referrals: rows of class 1 are repeated or left out until they have this \
+                  share; the number of rows stays."
+                .to_owned(),
+            fields: vec![Field::required(
+                "share",
+                number(0.01, 0.99),
+                "Share of class 1 from then on.",
+            )],
+        },
     ]
 }

@@ -44,8 +44,21 @@ pub fn root() -> Vec<Field> {
             "divided at random into equal parts, or the data's own sites",
             "How the data are divided over the members.",
         ),
+        Field::optional(
+            "shift",
+            Shape::Table(super::data::shift_fields()),
+            "sites differ as divided",
+            "How honest sites are made to differ beyond how rows are divided.",
+        ),
         Field::default("model", model(), json!({"name": "logistic"}), "The model."),
         Field::optional("training", Shape::Table(training()), "as below", "How members train."),
+        Field::optional(
+            "changes",
+            Shape::list(Shape::Table(changes()), 1, 16),
+            "honest members stay as they are",
+            "Honest change-points: what an honest member trains on and is measured on changes; one \
+             `[[changes]]` table each.",
+        ),
         Field::optional(
             "attackers",
             Shape::list(Shape::Table(attackers()), 1, 16),
@@ -85,7 +98,16 @@ fn model() -> Shape {
         doc: "One hidden layer of rectified linear units.".to_owned(),
         fields: vec![Field::required("hidden", hidden, "Number of hidden units.")],
     };
-    Shape::Named(vec![logistic, mlp])
+    let filters = Shape::count(1, 256);
+    let cnn = Variant {
+        name: "cnn",
+        doc:
+            "A small convolutional network, for images of 4 × 4 pixels or more: filters of 3 × 3, \
+              rectified, averaged over 2 × 2, and a linear layer."
+                .to_owned(),
+        fields: vec![Field::required("filters", filters, "Number of filters.")],
+    };
+    Shape::Named(vec![logistic, mlp, cnn])
 }
 
 fn training() -> Vec<Field> {
@@ -130,6 +152,30 @@ fn training() -> Vec<Field> {
 /// A 32-bit float as the shortest decimal that reads back as it.
 fn short(value: f32) -> Value {
     json!(value.to_string().parse::<f64>().expect("a printed float is a number"))
+}
+
+/// The fields of one group of honest members that change.
+fn changes() -> Vec<Field> {
+    vec![
+        Field::optional(
+            "count",
+            Shape::count(1, MEMBERS_MAX as i64),
+            "`members` says who",
+            "How many, drawn by the seed among the honest ones not in another group.",
+        ),
+        Field::optional(
+            "members",
+            Shape::list(Shape::Text, 1, MEMBERS_MAX),
+            "`count` are drawn",
+            "Who, by member id; none of them is drawn as an attacker.",
+        ),
+        Field::required("round", Shape::count(2, ROUNDS_MAX), "First round on the changed data."),
+        Field::required(
+            "change",
+            Shape::Named(super::data::change_variants()),
+            "What changes, in training rows and held-out rows.",
+        ),
+    ]
 }
 
 /// The fields of one group of attackers.

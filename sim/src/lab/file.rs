@@ -16,8 +16,7 @@ use super::data::DataChoice;
 use super::fields;
 use super::sweep::Axes;
 use crate::attack::{Attack, Knowledge, Schedule};
-use crate::data::Skew;
-use crate::defaults;
+use crate::data::{Change, SiteShift, Skew};
 use crate::federation::Evaluations;
 use crate::model::Training;
 
@@ -49,12 +48,18 @@ pub struct ScenarioFile {
     /// How they are divided over the members; their own sites when absent.
     #[serde(default)]
     pub split: Option<Skew>,
+    /// How sites are made to differ beyond that.
+    #[serde(default)]
+    pub shift: SiteShift,
     /// The model.
     #[serde(default)]
     pub model: ModelChoice,
     /// How members train.
     #[serde(default)]
-    pub training: TrainingChoice,
+    pub training: Training,
+    /// What changes at honest members.
+    #[serde(default)]
+    pub changes: Vec<ChangeGroup>,
     /// Who attacks.
     #[serde(default)]
     pub attackers: Vec<AttackerGroup>,
@@ -85,40 +90,11 @@ pub enum ModelChoice {
         /// Number of hidden units.
         hidden: usize,
     },
-}
-
-/// [`Training`] with the defaults of [`defaults::TRAINING`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainingChoice {
-    /// Passes over the rows in a round.
-    pub epochs: usize,
-    /// Rows in a step.
-    pub batch_size: usize,
-    /// Step length.
-    pub learning_rate: f32,
-    /// Weight decay.
-    pub l2: f32,
-    /// Share of the last step that is kept.
-    pub momentum: f32,
-    /// Repeat rows of the rarer classes until all have the same number.
-    pub class_balanced: bool,
-}
-
-impl Default for TrainingChoice {
-    fn default() -> Self {
-        let Training { epochs, batch_size, learning_rate, l2, momentum, class_balanced } =
-            defaults::TRAINING;
-        Self { epochs, batch_size, learning_rate, l2, momentum, class_balanced }
-    }
-}
-
-impl From<TrainingChoice> for Training {
-    fn from(choice: TrainingChoice) -> Self {
-        let TrainingChoice { epochs, batch_size, learning_rate, l2, momentum, class_balanced } =
-            choice;
-        Self { epochs, batch_size, learning_rate, l2, momentum, class_balanced }
-    }
+    /// A small convolutional network, for images.
+    Cnn {
+        /// Number of filters of 3 × 3.
+        filters: usize,
+    },
 }
 
 /// Members that attack together.
@@ -142,6 +118,22 @@ pub struct AttackerGroup {
     /// What they report of a round's candidates.
     #[serde(default)]
     pub evaluations: Evaluations,
+}
+
+/// Honest members at which the same thing changes in the same round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeGroup {
+    /// How many, drawn by the seed.
+    #[serde(default)]
+    pub count: usize,
+    /// Who, by member id, instead of `count`.
+    #[serde(default)]
+    pub members: Vec<String>,
+    /// The first round that is trained on the changed data.
+    pub round: u64,
+    /// What changes.
+    pub change: Change,
 }
 
 fn colluders() -> Knowledge {
@@ -261,10 +253,41 @@ impl Source {
                 self.fault(&format!("attackers[{k}].schedule"), error.to_string(), "see above")
             })?;
         }
+        self.check_data()?;
+        if scenario.acceptance.caught_within.is_some() && scenario.acceptance.caught_min.is_none() {
+            let found = "it stands without `caught_min`";
+            let allowed = "beside the share that is to be caught by then";
+            return Err(self.fault("acceptance.caught_within", found, allowed));
+        }
         let mut seeds = scenario.seeds.clone();
         seeds.sort_unstable();
         if seeds.windows(2).any(|two| two[0] == two[1]) {
             return Err(self.fault("seeds", "a seed twice", "each seed once"));
+        }
+        Ok(())
+    }
+
+    /// What data, model, shifts and changes ask of each other.
+    fn check_data(&self) -> Result<(), CheckError> {
+        let scenario = &self.scenario;
+        if matches!(scenario.model, ModelChoice::Cnn { .. }) && !scenario.data.has_images() {
+            let found = "a convolutional network on data that are no images";
+            return Err(self.fault("model", found, "data `digits` or `npz`, or another model"));
+        }
+        if scenario.shift != SiteShift::default() && scenario.data.is_generated() {
+            let found = "a shift of generated data";
+            return Err(self.fault("shift", found, "no `shift`: see the generator's fields"));
+        }
+        for (k, group) in scenario.changes.iter().enumerate() {
+            if (group.count == 0) == group.members.is_empty() {
+                let found = "both or neither of `count` and `members`";
+                return Err(self.fault(&format!("changes[{k}]"), found, "one of the two"));
+            }
+            if group.round > scenario.rounds {
+                let found = format!("round {} of {}", group.round, scenario.rounds);
+                let allowed = "a round of the scenario, from 2";
+                return Err(self.fault(&format!("changes[{k}].round"), found, allowed));
+            }
         }
         Ok(())
     }

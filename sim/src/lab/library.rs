@@ -19,6 +19,7 @@ macro_rules! scenarios {
 scenarios! {
     "control",
     "heart-control",
+    "honest-change",
     "silent-drift",
     "silent-drift-from-day-one",
     "coordinated-infiltration",
@@ -27,6 +28,7 @@ scenarios! {
     "wdbc-sweep",
     "backdoors",
     "digits-network",
+    "digits-convolutions",
 }
 
 /// What stands before an attack's name in the name of its scenario.

@@ -123,8 +123,8 @@ fn sweep_section(grid: &Grid) -> String {
     text +=
         "<h3>In numbers</h3>\n<div class=\"scroll\"><table><tr><th>contract</th><th>attack</th>\
              <th class=\"n\">attackers</th><th>split</th><th class=\"n\">accuracy lost</th>\
-             <th class=\"n\">recall lost</th><th class=\"n\">caught</th><th class=\"n\">honest \
-             quarantined</th></tr>\n";
+             <th class=\"n\">recall lost</th><th class=\"n\">worst honest site</th><th class=\"n\">\
+             caught</th><th class=\"n\">honest quarantined</th></tr>\n";
     for cell in &grid.cells {
         text += &format!(
             "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td>",
@@ -136,19 +136,23 @@ fn sweep_section(grid: &Grid) -> String {
         match (&cell.summary, &cell.refused) {
             (Some(summary), _) => {
                 let (accuracy, recall) = (MeasureName::Accuracy, MeasureName::Recall);
+                let worst = summary.measure(MeasureName::WorstSiteAccuracy).attacked;
+                let wronged = &summary.wronged_share;
                 text += &format!(
-                    "<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{} of \
-                     {}</td><td class=\"n\">{}</td></tr>\n",
+                    "<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td \
+                     class=\"n\">{} of {}</td><td class=\"n\">{} of {}</td></tr>\n",
                     words::interval(summary.measure(accuracy).loss),
                     words::interval(summary.measure(recall).loss),
+                    worst.map_or_else(String::new, |worst| words::percent(worst.mean)),
                     summary.caught,
                     summary.hostile,
-                    summary.honest_quarantined + summary.honest_quarantined_absent,
+                    wronged.count,
+                    wronged.of,
                 );
             }
             (None, refused) => {
                 let why = refused.as_deref().unwrap_or("not run");
-                text += &format!("<td colspan=\"4\">{}</td></tr>\n", escape(why));
+                text += &format!("<td colspan=\"5\">{}</td></tr>\n", escape(why));
             }
         }
     }

@@ -169,6 +169,9 @@ pub struct MemberTrack {
     pub member: String,
     /// Whether it is one of the attackers.
     pub hostile: bool,
+    /// The round from which on its data are others, though it is honest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<u64>,
     /// Training rows.
     pub examples: usize,
     /// Trust after each round, in millionths.
@@ -185,6 +188,18 @@ pub struct MemberTrack {
     /// What led to that, in the contract's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl MemberTrack {
+    /// Longest stay in quarantine in rounds, 0 when it was never there; `None` when it is there at
+    /// the end.
+    pub fn stay(&self) -> Option<u64> {
+        if self.standing.ends_with('q') {
+            return None;
+        }
+        let stays = self.standing.split(|letter| letter != 'q').map(str::len);
+        Some(stays.max().unwrap_or(0) as u64)
+    }
 }
 
 /// One of the four runs.
@@ -216,6 +231,13 @@ impl RunResult {
     pub fn honest_quarantined(&self) -> usize {
         self.members.iter().filter(|m| !m.hostile && m.quarantined.is_some()).count()
     }
+
+    /// Longest stay of an honest member in quarantine in rounds, 0 when none was there; `None` when
+    /// one is there at the end.
+    pub fn honest_stay(&self) -> Option<u64> {
+        let honest = self.members.iter().filter(|member| !member.hostile);
+        honest.map(MemberTrack::stay).try_fold(0, |longest, stay| Some(longest.max(stay?)))
+    }
 }
 
 /// All runs of one seed.
@@ -225,7 +247,10 @@ pub struct SeedResult {
     pub seed: u64,
     /// First round in which somebody attacks; `None` when nobody does.
     pub onset: Option<u64>,
-    /// Rows that models were measured on: the honest members' held-out parts.
+    /// First round in which an honest member's data are others; `None` when they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<u64>,
+    /// Rows that models were measured on at the end: the honest members' held-out parts.
     pub test_rows: usize,
     /// Of these, rows of class 1.
     pub test_positives: usize,
@@ -271,6 +296,25 @@ impl SeedResult {
         let onset = self.onset.unwrap_or(1);
         let hostile = self.attacked.members.iter().filter(|member| member.hostile);
         hostile.map(|m| m.quarantined.map(|round| round.saturating_sub(onset) + 1)).collect()
+    }
+
+    /// Attackers in quarantine at most `rounds` rounds after the onset, and their number.
+    pub fn caught_within(&self, rounds: u64) -> (usize, usize) {
+        let delays = self.delays();
+        let soon = delays.iter().flatten().filter(|delay| **delay <= rounds);
+        (soon.count(), delays.len())
+    }
+
+    /// Honest members ever in quarantine, under attack and with the attackers absent, and their
+    /// number. Where nobody attacks both runs are the same, and count once.
+    pub fn honest_wronged(&self) -> (usize, usize) {
+        let honest = |run: &RunResult| run.members.iter().filter(|m| !m.hostile).count();
+        let (attacked, absent) = (&self.attacked, &self.absent);
+        if attacked.members.iter().any(|member| member.hostile) {
+            let wronged = attacked.honest_quarantined() + absent.honest_quarantined();
+            return (wronged, honest(attacked) + honest(absent));
+        }
+        (attacked.honest_quarantined(), honest(attacked))
     }
 
     /// How much lower `measure` is at the end under attack than with the attackers absent, under the

@@ -122,12 +122,18 @@ pub fn run_built(
     cancel: &Cancel,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<SeedResult, RunError> {
-    // The probe of the attack belongs to all four, also where nobody attacks.
-    let runs: Result<Vec<RunResult>, RunError> = Bracket::ALL
-        .into_par_iter()
-        .map(|bracket| play_bracket(source, built, bracket, cancel, progress))
-        .collect();
-    let runs = <[RunResult; 4]>::try_from(runs?).expect("there are four brackets");
+    let play = |bracket| play_bracket(source, built, bracket, cancel, progress);
+    // The probe of the attack belongs to all four, also where the attackers are absent.
+    let runs = if built.scenario.hostile.is_empty() {
+        let (attacked, plain) = rayon::join(|| play(Bracket::Attacked), || play(Bracket::Plain));
+        let (attacked, plain) = (attacked?, plain?);
+        progress(Progress::Rounds(2 * source.scenario.rounds));
+        [attacked.clone(), without_counterfactual(&attacked), plain.clone(), plain]
+    } else {
+        let runs: Result<Vec<RunResult>, RunError> =
+            Bracket::ALL.into_par_iter().map(play).collect();
+        <[RunResult; 4]>::try_from(runs?).expect("there are four brackets")
+    };
     Ok(seed_result(built, runs, progress))
 }
 
@@ -160,10 +166,11 @@ fn seed_result(
 ) -> SeedResult {
     let seed = built.scenario.seed;
     progress(Progress::Seed(seed));
-    let rows = built.test_union();
+    let rows = built.test_union(u64::MAX);
     SeedResult {
         seed,
         onset: built.onset(),
+        changed: built.first_change(),
         test_rows: rows.rows(),
         test_positives: rows.count(1),
         on_nodes: None,
@@ -206,6 +213,13 @@ fn play_bracket(
     let same_updates = bracket == Bracket::Attacked;
     let every = Every { rounds: measure_every(source), same_updates };
     run_one(built, task, every, cancel, progress)
+}
+
+/// A run in which nobody attacks, as its own control.
+fn without_counterfactual(run: &RunResult) -> RunResult {
+    let mut run = run.clone();
+    run.rounds.iter_mut().for_each(|round| round.same_updates_averaged = None);
+    run
 }
 
 /// The attacked run of a seed by itself, measured at its end.
@@ -283,7 +297,7 @@ fn play(
         round: 0,
         model: federation.model_digest().to_string(),
         failure: None,
-        quality: gauge.measure(&federation.model()),
+        quality: gauge.measure(0, &federation.model()),
         same_updates_averaged: None,
     }];
     let (mut frozen, mut told) = (None, 0);
@@ -306,10 +320,10 @@ fn play(
                 round,
                 model: report.model.to_string(),
                 failure: report.failure.map(word),
-                quality: gauge.measure(&federation.model()),
+                quality: gauge.measure(round, &federation.model()),
                 same_updates_averaged: every
                     .same_updates
-                    .then(|| gauge.measure(&federation.plain_average())),
+                    .then(|| gauge.measure(round, &federation.plain_average())),
             });
             progress(Progress::Rounds(round - told));
             told = round;
@@ -329,26 +343,35 @@ fn play(
     Ok(RunResult { rounds: results, members: tracks, frozen, coordination: edges.collect() })
 }
 
-/// Measures models on the honest members' held-out rows.
+/// Measures models on the honest members' held-out rows, as they are in each round.
 struct Gauge<'a> {
     built: &'a Built,
-    union: Dataset,
-    probes: Vec<super::build::TargetProbe>,
+    /// What is measured on from a round on, by ascending rounds; the first from 0.
+    phases: Vec<(u64, Dataset, Vec<super::build::TargetProbe>)>,
     honest: Vec<usize>,
 }
 
 impl<'a> Gauge<'a> {
     fn new(built: &'a Built) -> Self {
-        let union = built.test_union();
-        let probes = built.probes(&union);
-        Self { built, union, probes, honest: built.scenario.honest() }
+        let changes = built.scenario.changes.iter().map(|change| change.round);
+        let mut rounds: Vec<u64> = changes.chain([0]).collect();
+        rounds.sort_unstable();
+        rounds.dedup();
+        let phases = rounds.into_iter().map(|round| {
+            let union = built.test_union(round);
+            let probes = built.probes(&union);
+            (round, union, probes)
+        });
+        Self { built, phases: phases.collect(), honest: built.scenario.honest() }
     }
 
-    fn measure(&self, model: &[f32]) -> Quality {
+    fn measure(&self, round: u64, model: &[f32]) -> Quality {
         let scenario = &self.built.scenario;
-        let all = scenario.spec.evaluate(model, &self.union);
+        let phase = self.phases.iter().rev().find(|(from, _, _)| *from <= round);
+        let (_, union, probes) = phase.expect("the first phase begins with round 0");
+        let all = scenario.spec.evaluate(model, union);
         let worst = self.honest.iter().map(|&k| {
-            let test = &scenario.sites[k].test;
+            let test = scenario.test_in(k, round);
             if test.rows() == 0 {
                 1.0
             } else {
@@ -356,9 +379,8 @@ impl<'a> Gauge<'a> {
             }
         });
         let worst = worst.fold(f64::INFINITY, f64::min);
-        let success = super::stats::mean_of(
-            self.probes.iter().map(|probe| probe.success(&scenario.spec, model)),
-        );
+        let success =
+            super::stats::mean_of(probes.iter().map(|probe| probe.success(&scenario.spec, model)));
         Quality::new(&all, worst, success.map(|success| success.mean))
     }
 }
@@ -369,6 +391,7 @@ fn tracks(built: &Built) -> Vec<MemberTrack> {
         .map(|(k, (name, site))| MemberTrack {
             member: name.clone(),
             hostile: built.scenario.hostile.contains(&k),
+            changed: built.scenario.changes.iter().find(|c| c.member == k).map(|c| c.round),
             examples: site.train.rows(),
             trust_micro: Vec::new(),
             standing: String::new(),

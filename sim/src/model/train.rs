@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ModelSpec;
 use crate::data::Dataset;
+use crate::defaults;
 
 /// How an institution trains in one round.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Training {
     /// Passes over the rows.
     pub epochs: usize,
@@ -27,6 +28,13 @@ pub struct Training {
     /// pass. It makes institutions of different prevalence more alike, which is what robust rules
     /// live on.
     pub class_balanced: bool,
+}
+
+impl Default for Training {
+    /// [`defaults::TRAINING`].
+    fn default() -> Self {
+        defaults::TRAINING
+    }
 }
 
 /// What may be changed in each step of training: nothing, for an honest member.

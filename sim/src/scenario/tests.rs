@@ -49,12 +49,13 @@ fn an_honest_change_moves_with_its_member() {
     let change = Change::Scanner { gain: 1.2, offset: 0.5 };
     let changed = scenario.clone().with_change(member, 4, &change);
     let absent = changed.attackers_absent();
-    assert_eq!((absent.changes[0].0, absent.changes[0].1), (absent.sites.len() - 1, 4));
+    assert_eq!((absent.changes[0].member, absent.changes[0].round), (absent.sites.len() - 1, 4));
     for (k, trainer) in changed.trainers().iter().enumerate() {
         assert_eq!(trainer.later.is_some(), k == member);
         assert_eq!(trainer.data_in(3), &scenario.sites[k].train);
     }
-    assert_ne!(changed.sites[member].test, scenario.sites[member].test);
+    assert_eq!(changed.test_in(member, 3), &scenario.sites[member].test);
+    assert_eq!(changed.test_in(member, 4), &change.changed(&scenario.sites[member].test, 0));
 }
 
 #[test]

@@ -28,6 +28,23 @@ fn file(edit: &Edit) -> (tempfile::TempDir, PathBuf) {
         arrays.push((format!("{part}_labels"), array(&[2, 1], vec![0u8, 2])));
     }
     edit(&mut arrays);
+    archive_of(arrays)
+}
+
+/// A file with `count` images of `side` × `side` pixels a part, of three classes, and its folder.
+pub(crate) fn images(count: usize, side: usize) -> (tempfile::TempDir, PathBuf) {
+    let mut arrays = Vec::new();
+    for part in ["train", "val", "test"] {
+        let pixels: Vec<u8> = (0..count * side * side).map(|k| (k * 37 % 251) as u8).collect();
+        let shape = [count as u64, side as u64, side as u64];
+        arrays.push((format!("{part}_images"), array(&shape, pixels)));
+        let labels: Vec<u8> = (0..count).map(|k| (k % 3) as u8).collect();
+        arrays.push((format!("{part}_labels"), array(&[count as u64, 1], labels)));
+    }
+    archive_of(arrays)
+}
+
+fn archive_of(arrays: Vec<(String, Vec<u8>)>) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("images.npz");
     let mut archive = zip::ZipWriter::new(File::create(&path).expect("a writable folder"));

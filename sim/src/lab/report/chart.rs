@@ -22,8 +22,8 @@ pub(super) struct Chart {
     pub(super) percent: bool,
     /// Lines, drawn in this order.
     pub(super) series: Vec<Series>,
-    /// A round to mark with a word.
-    pub(super) mark: Option<(f64, &'static str)>,
+    /// Rounds to mark with a word.
+    pub(super) marks: Vec<(f64, &'static str)>,
 }
 
 const WIDTH: f64 = 540.0;
@@ -58,12 +58,13 @@ impl Chart {
         let mut svg = Svg::new(WIDTH, HEIGHT);
         svg.text((LEFT, 18.0), Anchor::Start, "title", &self.title);
         self.axes(&mut svg, &frame);
-        if let Some((round, word)) = self.mark.filter(|(round, _)| *round > frame.x.0) {
+        let inside = self.marks.iter().filter(|(round, _)| *round > frame.x.0);
+        for (k, &(round, word)) in inside.enumerate() {
             let x = frame.x(round);
             svg.line((x, TOP), (x, HEIGHT - BOTTOM), "mark");
             let right = x < WIDTH * 0.7;
             let (x, anchor) = if right { (x + 4.0, Anchor::Start) } else { (x - 4.0, Anchor::End) };
-            svg.text((x, HEIGHT - BOTTOM - 6.0), anchor, "note", word);
+            svg.text((x, HEIGHT - BOTTOM - 6.0 - 14.0 * k as f64), anchor, "note", word);
         }
         for series in &self.series {
             let upper = series.points.iter().map(|p| (frame.x(p.0), frame.y(p.3)));

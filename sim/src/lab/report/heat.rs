@@ -17,11 +17,14 @@ const LOSS_DARKEST: f64 = 0.20;
 enum Shown {
     /// Accuracy lost, in points.
     Loss,
+    /// How much more often the attackers' goal is reached than by a clean model, in points.
+    Goal,
     /// Attackers put in quarantine, in percent.
     Caught,
 }
 
-/// Two maps for each number of attackers and each split: what was lost, and who was caught.
+/// Maps for each number of attackers and each split: what was lost, how far the attackers reached their
+/// goal if they had one, and who was caught.
 pub(super) fn maps(grid: &Grid) -> Vec<(String, String)> {
     let mut planes: Vec<(usize, String)> = Vec::new();
     for cell in &grid.cells {
@@ -36,6 +39,11 @@ pub(super) fn maps(grid: &Grid) -> Vec<(String, String)> {
         let cells: Vec<&Cell> = grid.cells.iter().filter(of_plane).collect();
         let place = format!("{hostile} attackers, data split {split}");
         maps.push((format!("Accuracy lost, in points: {place}"), map(&cells, Shown::Loss)));
+        let goal = |cell: &&Cell| value_of(cell, Shown::Goal).is_some();
+        if cells.iter().any(goal) {
+            let title = format!("Attackers' goal, in points beyond a clean model: {place}");
+            maps.push((title, map(&cells, Shown::Goal)));
+        }
         if hostile > 0 {
             let title = format!("Attackers put in quarantine, in percent: {place}");
             maps.push((title, map(&cells, Shown::Caught)));
@@ -75,25 +83,32 @@ fn map(cells: &[&Cell], shown: Shown) -> String {
     }
     svg.finish(match shown {
         Shown::Loss => "Accuracy lost in points, contracts in rows, attacks in columns",
+        Shown::Goal => "Attackers' goal beyond clean models, contracts in rows, attacks in columns",
         Shown::Caught => "Attackers caught in percent, contracts in rows, attacks in columns",
     })
 }
 
+fn value_of(cell: &Cell, shown: Shown) -> Option<f64> {
+    let summary = cell.summary.as_ref()?;
+    match shown {
+        Shown::Loss => summary.measure(MeasureName::Accuracy).loss.map(|loss| loss.mean),
+        Shown::Goal => summary.measure(MeasureName::AttackSuccess).loss.map(|loss| -loss.mean),
+        Shown::Caught => Some(summary.caught as f64 / summary.hostile.max(1) as f64),
+    }
+}
+
 fn one(svg: &mut Svg, corner: (f64, f64), cell: Option<&Cell>, shown: Shown) {
     let size = (CELL_WIDTH - 2.0, CELL_HEIGHT - 2.0);
-    let summary = cell.and_then(|cell| cell.summary.as_ref());
-    let value = summary.and_then(|summary| match shown {
-        Shown::Loss => summary.measure(MeasureName::Accuracy).loss.map(|loss| loss.mean),
-        Shown::Caught => Some(summary.caught as f64 / summary.hostile.max(1) as f64),
-    });
+    let value = cell.and_then(|cell| value_of(cell, shown));
     let middle = (corner.0 + size.0 / 2.0, corner.1 + 18.5);
     let Some(value) = value else {
         svg.rect(corner, size, "cell", "fill=\"#eee\"");
-        svg.text(middle, Anchor::Middle, "note", "refused");
+        let refused = cell.is_none_or(|cell| cell.summary.is_none());
+        svg.text(middle, Anchor::Middle, "note", if refused { "refused" } else { "no goal" });
         return;
     };
     let (share, fill, text) = match shown {
-        Shown::Loss => {
+        Shown::Loss | Shown::Goal => {
             let share = (value / LOSS_DARKEST).clamp(0.0, 1.0);
             let text = format!("{:.1}", value * 100.0);
             (share, warm(share), if text == "-0.0" { "0.0".to_owned() } else { text })

@@ -28,8 +28,11 @@ pub(super) fn trust(seed: &SeedResult) -> String {
     let mut svg = Svg::new(WIDTH, height);
     for (k, member) in members.iter().enumerate() {
         let y = TOP + ROW * k as f64 + if k >= hostile { gap } else { 0.0 };
-        let (mark, class) =
-            if member.hostile { ("▲ attacker  ", "name hostile") } else { ("", "name") };
+        let (mark, class) = match (member.hostile, member.changed) {
+            (true, _) => ("▲ attacker  ", "name hostile"),
+            (false, Some(_)) => ("◆ changes  ", "name"),
+            (false, None) => ("", "name"),
+        };
         let name = format!("{mark}{}", shortened(&member.member));
         svg.text((LEFT - 8.0, y + 14.0), Anchor::End, class, &name);
         strip(&mut svg, member, (y, width), every);
@@ -46,10 +49,11 @@ pub(super) fn trust(seed: &SeedResult) -> String {
         svg.text((x, bottom + 17.0), Anchor::Middle, "tick", &format!("{tick}"));
     }
     svg.text((f64::midpoint(LEFT, WIDTH - RIGHT), height - 6.0), Anchor::Middle, "label", "round");
-    if let Some(onset) = seed.onset.filter(|onset| *onset > 1) {
-        let x = LEFT + (onset - 1) as f64 / every as f64 * width;
+    for (round, word) in [(seed.onset, "attack begins"), (seed.changed, "honest change")] {
+        let Some(round) = round.filter(|round| *round > 1) else { continue };
+        let x = LEFT + (round - 1) as f64 / every as f64 * width;
         svg.line((x, TOP - 6.0), (x, bottom), "mark");
-        svg.text((x, TOP - 10.0), Anchor::Middle, "note", "attack begins");
+        svg.text((x, TOP - 10.0), Anchor::Middle, "note", word);
     }
     svg.finish("Trust of each member by round; attackers are named as such, quarantine is hatched")
 }

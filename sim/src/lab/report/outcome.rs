@@ -3,9 +3,9 @@
 use super::chart::{Chart, Series};
 use super::svg::escape;
 use super::{members, words};
-use crate::data::Skew;
+use crate::data::{Change, SiteShift, Skew};
 use crate::lab::contract::ContractChoice;
-use crate::lab::file::ModelChoice;
+use crate::lab::file::{ChangeGroup, ModelChoice};
 use crate::lab::results::{Bracket, MeasureName, RunResult, SeedResult};
 use crate::lab::stats::{mean, Mean};
 use crate::lab::store::Outcome;
@@ -84,6 +84,11 @@ fn tried(outcome: &Outcome) -> String {
         None => format!("{members} members; the data are divided at random into equal parts"),
     };
     rows.push(("Members", split));
+    if scenario.shift != SiteShift::default() {
+        let SiteShift { feature, concept } = scenario.shift;
+        let shift = format!("features shifted by {feature}, concept by {concept}");
+        rows.push(("Sites differ", shift));
+    }
     for group in &scenario.attackers {
         let who = match group.count {
             0 => group.members.join(", "),
@@ -104,6 +109,9 @@ fn tried(outcome: &Outcome) -> String {
         };
         rows.push(("They know", knows.to_owned()));
     }
+    for group in &scenario.changes {
+        rows.push(("Honest change", change(group)));
+    }
     if scenario.attackers.is_empty() {
         rows.push(("Attackers", "none".to_owned()));
     }
@@ -111,6 +119,7 @@ fn tried(outcome: &Outcome) -> String {
     let model = match scenario.model {
         ModelChoice::Logistic => "logistic regression".to_owned(),
         ModelChoice::Mlp { hidden } => format!("a network with {hidden} hidden units"),
+        ModelChoice::Cnn { filters } => format!("a convolutional network with {filters} filters"),
     };
     let epochs = scenario.training.epochs;
     let passes = if epochs == 1 { "one pass".to_owned() } else { format!("{epochs} passes") };
@@ -121,6 +130,23 @@ fn tried(outcome: &Outcome) -> String {
         text += &format!("<dt>{name}</dt><dd>{}</dd>\n", escape(&value));
     }
     text + "</dl>\n"
+}
+
+fn change(group: &ChangeGroup) -> String {
+    let who = match group.count {
+        0 => group.members.join(", "),
+        1 => "one honest member, drawn by lot".to_owned(),
+        count => format!("{count} honest members, drawn by lot"),
+    };
+    let what = match group.change {
+        Change::Scanner { gain, offset } => {
+            format!("another device: measured values become {gain} times as large, plus {offset} standard deviations")
+        }
+        Change::Prevalence { share } => {
+            format!("other referrals: {:.0} % of the cases are of class 1", share * 100.0)
+        }
+    };
+    format!("{who}, from round {} on: {what}", group.round)
 }
 
 fn contract(contract: &ContractChoice) -> String {
@@ -174,7 +200,11 @@ fn when(schedule: &crate::attack::Schedule) -> String {
 
 fn model(outcome: &Outcome, attacked: bool) -> String {
     let onset = outcome.seeds.first().and_then(|seed| seed.onset);
-    let mark = onset.filter(|onset| *onset > 1).map(|onset| (onset as f64, "attack begins"));
+    let changed = outcome.seeds.first().and_then(|seed| seed.changed);
+    let marks: Vec<(f64, &'static str)> = [(onset, "attack begins"), (changed, "honest change")]
+        .into_iter()
+        .filter_map(|(round, word)| Some((round.filter(|round| *round > 1)? as f64, word)))
+        .collect();
     let (title_contract, title_plain) = if attacked {
         ("under attack, this contract", "under attack, plain averaging")
     } else {
@@ -215,7 +245,8 @@ fn model(outcome: &Outcome, attacked: bool) -> String {
             continue;
         }
         let y_label = label.to_owned();
-        let chart = Chart { title: title.to_owned(), y_label, percent: true, series, mark };
+        let marks = marks.clone();
+        let chart = Chart { title: title.to_owned(), y_label, percent: true, series, marks };
         text += &format!("<figure>{}</figure>\n", chart.draw());
     }
     text += "</div>\n<p class=\"note\">Lines are means over the repetitions, bands their 95 % \
@@ -301,15 +332,15 @@ fn ends(outcome: &Outcome, attacked: bool) -> String {
         for (k, column) in columns.into_iter().enumerate() {
             // The goal is a gain for the attackers: its "loss" is told with its sign turned.
             let gain = measure == MeasureName::AttackSuccess && k >= 3;
-            let column =
-                column.map(|mean| if gain { Mean { mean: -mean.mean, ..mean } } else { mean });
+            let column = column.map(|mean| if gain { mean.negated() } else { mean });
             let prefix = if gain { "gained " } else { "" };
             text += &format!("<td class=\"n\">{prefix}{}</td>", words::interval(column));
         }
         text += "</tr>\n";
     }
-    text + "</table>\n<p class=\"note\">Mean over repetitions ± half the 95 % interval, in points; with fewer than four, in \
-             parentheses, their range.</p>\n"
+    text + "</table>\n<p class=\"note\">Means over the repetitions; in parentheses the 95 % interval by \
+             bootstrap over them (of two or three, their range). With few repetitions it is too narrow: \
+             with five it holds in about 85 of 100 cases.</p>\n"
 }
 
 fn found(outcome: &Outcome, attacked: bool) -> String {
@@ -383,7 +414,7 @@ fn trust_means(seeds: &[SeedResult]) -> String {
             series("attackers", "hostile", true),
             series("honest members", "honest", false),
         ],
-        mark: onset.map(|onset| (onset as f64, "attack begins")),
+        marks: onset.map(|onset| (onset as f64, "attack begins")).into_iter().collect(),
     };
     chart.draw()
 }

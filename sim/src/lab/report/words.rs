@@ -1,8 +1,8 @@
 //! What the numbers say, in sentences for somebody who decides and does not compute.
 
 use crate::lab::acceptance::{Check, Summary};
-use crate::lab::results::{MeasureName, SeedResult};
-use crate::lab::stats::{Mean, INTERVAL_MIN};
+use crate::lab::results::{MeasureName, MemberTrack};
+use crate::lab::stats::{Interval, Mean, Share, INTERVAL_MIN};
 use crate::lab::store::Outcome;
 
 /// A share as percent with one decimal: `97.4 %`.
@@ -18,9 +18,18 @@ pub(super) fn points(share: f64) -> String {
     format!("{value} point{}", if value == "1.0" { "" } else { "s" })
 }
 
-/// A mean with its interval, `97.4 % ± 0.5`; of few values with their range, `97.4 % (96.1 to 98.0)`.
+/// A mean with its interval: by bootstrap `97.4 % (96.9 to 97.8)`, by Student's t `97.4 % ± 0.5`, of
+/// few values without either their range.
 pub(super) fn interval(mean: Option<Mean>) -> String {
     let Some(of) = mean else { return "–".to_owned() };
+    if let Some(Interval { low: Some(low), high: Some(high) }) = of.bootstrap {
+        let end = |value: f64| percent(value).replace(" %", "");
+        return if high - low < 5e-4 {
+            percent(of.mean)
+        } else {
+            format!("{} ({} to {})", percent(of.mean), end(low), end(high))
+        };
+    }
     match of.half_width {
         None => percent(of.mean),
         Some(width) if of.count >= INTERVAL_MIN => {
@@ -48,10 +57,40 @@ pub(super) fn limit(check: &Check) -> String {
 pub(super) fn measured(check: &Check) -> String {
     match check.measured {
         None if check.threshold == "detection_delay_max" => "never".to_owned(),
+        None if check.threshold == "honest_return_max" => "never back".to_owned(),
         None => "nothing to measure".to_owned(),
-        Some(value) if check.share => percent(value),
-        Some(value) => format!("{value}"),
+        Some(value) => {
+            let tell = |value: f64| match check.share {
+                true => percent(value),
+                false => format!("{value}"),
+            };
+            tell(value) + &check.interval.map_or(String::new(), |ends| between(ends, tell))
+        }
     }
+}
+
+/// ` (0.1 to 0.7 %)`; nothing when both ends are told alike.
+fn between(interval: Interval, tell: impl Fn(f64) -> String) -> String {
+    let end = |value: Option<f64>| value.map_or("never".to_owned(), &tell);
+    let (low, high) = (end(interval.low), end(interval.high));
+    if low == high {
+        return String::new();
+    }
+    format!(" ({} to {high})", low.trim_end_matches(" %"))
+}
+
+/// A share with its interval: `79 of 80 (98.8 %, 96.2 to 100.0)`.
+pub(super) fn share(of: &Share) -> String {
+    let Some(share) = of.share() else { return "none".to_owned() };
+    let ends = of.bootstrap.map_or(String::new(), |ends| {
+        let text = between(ends, percent).replace(['(', ')'], "").replace(" %", "");
+        if text.is_empty() {
+            text
+        } else {
+            format!(",{text}")
+        }
+    });
+    format!("{} of {} ({}{ends})", of.count, of.of, percent(share))
 }
 
 /// The headline of the verdict.
@@ -72,7 +111,7 @@ pub(super) fn headline_of_control(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// The outcome in three or four sentences.
+/// The outcome in a few sentences.
 pub(super) fn story(outcome: &Outcome) -> Vec<String> {
     let summary = &outcome.summary;
     let mut sentences = Vec::new();
@@ -81,14 +120,17 @@ pub(super) fn story(outcome: &Outcome) -> Vec<String> {
     let hostile = seed.attacked.members.iter().filter(|member| member.hostile).count();
     if hostile == 0 {
         sentences.extend(control(outcome, members));
+        sentences.extend(worst_site(summary));
     } else {
         sentences.push(harm(summary, hostile, members));
         sentences.extend(recall(summary));
+        sentences.extend(worst_site(summary));
         sentences.extend(plain(summary));
         sentences.push(caught(summary, outcome.seeds.len()));
         sentences.extend(target(summary));
     }
-    sentences.push(wronged(summary, &outcome.seeds));
+    sentences.extend(changes(outcome));
+    sentences.push(wronged(outcome));
     sentences.extend(on_nodes(&outcome.seeds, members));
     sentences
 }
@@ -184,13 +226,16 @@ fn caught(summary: &Summary, seeds: usize) -> String {
         (caught, all) if caught == all => {
             format!("In {runs} the contract put every attacker in quarantine")
         }
-        (caught, all) => {
-            format!("In {runs} the contract put {caught} of {all} attackers in quarantine")
+        _ => {
+            let caught = share(&summary.caught_share);
+            format!("In {runs} the contract put attackers in quarantine: {caught}")
         }
     };
     if let Some(delay) = summary.delay_median {
+        let rounds = |value: f64| format!("{value}");
+        let ends = summary.delay_interval.map_or(String::new(), |ends| between(ends, rounds));
         sentence += &format!(
-            ", the median one {delay} round{} after the attack began",
+            "; the median one {delay} round{}{ends} after the attack began",
             if delay == 1 { "" } else { "s" }
         );
     }
@@ -200,29 +245,75 @@ fn caught(summary: &Summary, seeds: usize) -> String {
 fn target(summary: &Summary) -> Option<String> {
     let success = summary.measure(MeasureName::AttackSuccess);
     let (attacked, absent) = (success.attacked?.mean, success.absent?.mean);
-    let plain = success.plain.map_or(String::new(), |plain| {
-        format!("; under plain averaging it would be {}", percent(plain.mean))
+    let gained = |gain: f64| match gain {
+        gain if gain < 5e-4 => "no more than".to_owned(),
+        gain => format!("{} above", points(gain)),
+    };
+    let plain = success.plain.zip(success.plain_absent).map_or(String::new(), |(plain, clean)| {
+        format!(
+            " Under plain averaging it works on {}, {} the {} of a clean model.",
+            percent(plain.mean),
+            gained(plain.mean - clean.mean),
+            percent(clean.mean)
+        )
     });
     Some(format!(
-        "What the attackers were after works on {} of the cases (without them {}){plain}.",
+        "What the attackers were after works on {} of the cases, {} the {} that a model without \
+         attackers gives by itself.{plain}",
         percent(attacked),
+        gained(attacked - absent),
         percent(absent)
     ))
 }
 
-fn wronged(summary: &Summary, seeds: &[SeedResult]) -> String {
+/// Accuracy at the honest member where it is lowest.
+fn worst_site(summary: &Summary) -> Option<String> {
+    let worst = summary.measure(MeasureName::WorstSiteAccuracy);
+    let attacked = percent(worst.attacked?.mean);
+    if summary.hostile == 0 {
+        return Some(format!("At the honest member where it is worst it is right in {attacked}."));
+    }
+    let absent = percent(worst.absent?.mean);
+    Some(if attacked == absent {
+        format!(
+            "At the honest member where it is worst it is right in {attacked}, as without the \
+             attackers."
+        )
+    } else {
+        format!(
+            "At the honest member where it is worst it is right in {attacked}; without the attackers \
+             in {absent}."
+        )
+    })
+}
+
+fn wronged(outcome: &Outcome) -> String {
+    let summary = &outcome.summary;
     let (under, without) = (summary.honest_quarantined, summary.honest_quarantined_absent);
     let frozen = summary.frozen + summary.frozen_absent;
+    let with = if summary.hostile > 0 { ", with or without the attack" } else { "" };
     let mut sentence = match under + without {
-        0 => "No honest member was ever put in quarantine, with or without the attack".to_owned(),
-        1 => "One honest member was wrongly put in quarantine".to_owned(),
-        more => format!("Honest members were wrongly put in quarantine {more} times"),
+        0 => format!(
+            "No honest member was ever put in quarantine{with} (0 of {})",
+            summary.wronged_share.of
+        ),
+        _ => format!(
+            "Honest members were wrongly put in quarantine: {}",
+            share(&summary.wronged_share)
+        ),
     };
-    if under + without > 0 && without > 0 {
-        sentence += &format!(" ({without} of them although nobody attacked)");
+    if summary.hostile > 0 && without > 0 {
+        sentence += &format!("; {without} of them although nobody attacked");
+    }
+    if under + without > 0 {
+        sentence += &match summary.honest_stay {
+            Some(1) => "; all were back after one round".to_owned(),
+            Some(rounds) => format!("; all were back after at most {rounds} rounds"),
+            None => "; not all of them came back".to_owned(),
+        };
     }
     if frozen > 0 {
-        let runs = 2 * seeds.len();
+        let runs = summary.seeds * if summary.hostile > 0 { 2 } else { 1 };
         sentence += &format!(
             "; in {frozen} of {runs} runs the task was frozen because more members were suspect \
              than the contract may exclude"
@@ -231,10 +322,33 @@ fn wronged(summary: &Summary, seeds: &[SeedResult]) -> String {
     sentence + "."
 }
 
+/// What changed at honest members, where something did.
+fn changes(outcome: &Outcome) -> Option<String> {
+    let seed = outcome.seeds.first()?;
+    let (round, changed) = (seed.changed?, |m: &&MemberTrack| m.changed.is_some());
+    let count = seed.attacked.members.iter().filter(changed).count();
+    let wronged: usize = outcome
+        .seeds
+        .iter()
+        .map(|seed| {
+            let members = seed.attacked.members.iter().filter(changed);
+            members.filter(|member| member.quarantined.is_some()).count()
+        })
+        .sum();
+    let all = count * outcome.seeds.len();
+    let members =
+        if count == 1 { "one honest member".to_owned() } else { format!("{count} honest members") };
+    let fate = match wronged {
+        0 => "none of them was put in quarantine for it".to_owned(),
+        wronged => format!("{wronged} of {all} of them were put in quarantine at some time"),
+    };
+    Some(format!("From round {round} on the data of {members} change, as happens; {fate}."))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{interval, percent, points};
-    use crate::lab::stats::mean;
+    use super::{between, interval, percent, points, share};
+    use crate::lab::stats::{mean, Interval, Mean, Share};
 
     #[test]
     fn numbers_read_well() {
@@ -247,5 +361,11 @@ mod tests {
         assert_eq!(interval(mean(&[0.5, 0.5])), "50.0 %");
         assert_eq!(interval(mean(&[0.5, 0.6])), "55.0 % (50.0 to 60.0)");
         assert_eq!(interval(mean(&[0.5, 0.5, 0.5, 0.5])), "50.0 % ± 0.0");
+        let three = Mean::bootstrapped([0.5, 0.6, 0.7].map(Some));
+        assert_eq!(interval(three), "60.0 % (50.0 to 70.0)");
+        assert_eq!(share(&Share::over(&[(3, 4), (4, 4)])), "7 of 8 (87.5 %, 75.0 to 100.0)");
+        assert_eq!(share(&Share::over(&[(4, 4), (4, 4)])), "8 of 8 (100.0 %)");
+        let open = Interval { low: Some(4.0), high: None };
+        assert_eq!(between(open, |value| format!("{value}")), " (4 to never)");
     }
 }
