@@ -4,6 +4,7 @@ use crate::lab::acceptance::{Check, Summary};
 use crate::lab::results::{MeasureName, MemberTrack};
 use crate::lab::stats::{Interval, Mean, Share, INTERVAL_MIN};
 use crate::lab::store::Outcome;
+use crate::lab::SeedResult;
 
 /// A share as percent with one decimal: `97.4 %`.
 pub(super) fn percent(share: f64) -> String {
