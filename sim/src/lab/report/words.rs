@@ -123,9 +123,11 @@ pub(super) fn story(outcome: &Outcome) -> Vec<String> {
         sentences.extend(worst_site(summary));
     } else {
         sentences.push(harm(summary, hostile, members));
-        sentences.extend(recall(summary));
+        if outcome.scenario.data.has_patients() {
+            sentences.extend(recall(summary));
+        }
         sentences.extend(worst_site(summary));
-        sentences.extend(plain(summary));
+        sentences.extend(plain(outcome));
         sentences.push(caught(summary, outcome.seeds.len()));
         sentences.extend(target(summary));
     }
@@ -189,7 +191,8 @@ fn recall(summary: &Summary) -> Option<String> {
     Some(sentence)
 }
 
-fn plain(summary: &Summary) -> Option<String> {
+fn plain(outcome: &Outcome) -> Option<String> {
+    let summary = &outcome.summary;
     let loss = summary.measure(MeasureName::Accuracy).plain_loss?.mean;
     let mut sentence = if loss < 5e-4 {
         "Plain averaging, which has no defence, would have lost no accuracy".to_owned()
@@ -199,7 +202,8 @@ fn plain(summary: &Summary) -> Option<String> {
             points(loss)
         )
     };
-    if let Some(fall) = summary.plain_underestimation.filter(|fall| fall.mean > 1e-2) {
+    let fall = summary.plain_underestimation.filter(|fall| fall.mean > 1e-2);
+    if let Some(fall) = fall.filter(|_| outcome.scenario.data.has_patients()) {
         sentence += &format!(" and underestimated the risk of the sick by {}", percent(fall.mean));
     }
     Some(sentence + ".")
