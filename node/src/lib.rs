@@ -11,5 +11,6 @@ pub mod exit;
 pub mod files;
 pub mod keys;
 pub mod network;
+pub mod network_run;
 pub mod output;
 pub mod runtime;

@@ -13,6 +13,7 @@ pub mod publish;
 pub mod redteam;
 pub mod report;
 pub mod results;
+pub mod rounds;
 pub mod run;
 pub mod schema;
 pub mod shape;

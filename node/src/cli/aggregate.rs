@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use fedledger_contract::aggregate::check_precondition;
 use fedledger_contract::canonical::Schema;
 use fedledger_contract::judge::{judge, Content, RoundInputs, RoundJudgement, Submission, Terms};
@@ -20,6 +20,7 @@ use serde::Serialize;
 
 mod grid;
 mod input;
+mod rule;
 
 use super::context::Context;
 use super::task_file;
@@ -28,33 +29,21 @@ use crate::exit::{Exit, Failure};
 use crate::files::{to_safetensors, write_matrix, write_new, Format, Matrix};
 use crate::output::{micro, table, Unit};
 use input::Input;
+use rule::RuleArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct AggregateArgs {
     /// A folder of updates, the updates themselves, or one n × d matrix.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// The aggregation rule.
-    #[arg(long, value_enum, required_unless_present = "task")]
-    rule: Option<RuleName>,
+    #[command(flatten)]
+    rule: RuleArgs,
     /// f: how many of the updates the rule is to withstand.
     #[arg(long, value_name = "F", required_unless_present = "task")]
     byzantine: Option<u32>,
     /// Take rule, f, tensors, scales and thresholds from a task file.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rule", "byzantine", "scale_bits"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rule", "before", "byzantine", "scale_bits"])]
     task: Option<PathBuf>,
-    /// Number of nearest neighbours for krum and multi-krum [default: n - f - 2].
-    #[arg(long, value_name = "K")]
-    neighbours: Option<u32>,
-    /// Number of updates that multi-krum averages [default: n - f].
-    #[arg(long, value_name = "M")]
-    selected: Option<u32>,
-    /// Iterations of geometric-median and centered-clipping.
-    #[arg(long, value_name = "T", default_value_t = 8)]
-    iterations: u32,
-    /// Radius of centered-clipping, in thousandths of the median distance.
-    #[arg(long, value_name = "MILLI", default_value_t = 1000)]
-    radius_milli: u32,
     /// Binary digits behind the point of the grid [default: the finest that fits the updates].
     #[arg(long, value_name = "BITS", allow_negative_numbers = true)]
     scale_bits: Option<i8>,
@@ -64,45 +53,6 @@ pub(super) struct AggregateArgs {
     /// Write the aggregate: NAME.safetensors, or NAME.npy for one vector.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RuleName {
-    /// Arithmetic mean: the undefended baseline.
-    Mean,
-    /// Coordinate-wise median.
-    Median,
-    /// Coordinate-wise mean without the f least and f greatest values.
-    TrimmedMean,
-    /// The update closest to its neighbours.
-    Krum,
-    /// Mean of the updates with the best Krum scores.
-    MultiKrum,
-    /// Geometric median (RFA).
-    GeometricMedian,
-    /// Iterated Krum selection, then the mean around the median.
-    Bulyan,
-    /// Mean of clipped differences to a centre.
-    CenteredClipping,
-}
-
-impl AggregateArgs {
-    fn named_rule(&self, name: RuleName) -> AggregationRule {
-        let (neighbours, selected, iterations) = (self.neighbours, self.selected, self.iterations);
-        match name {
-            RuleName::Mean => AggregationRule::Mean,
-            RuleName::Median => AggregationRule::Median,
-            RuleName::TrimmedMean => AggregationRule::TrimmedMean,
-            RuleName::Krum => AggregationRule::Krum { neighbours },
-            RuleName::MultiKrum => AggregationRule::MultiKrum { neighbours, selected },
-            RuleName::GeometricMedian => AggregationRule::GeometricMedian { iterations },
-            RuleName::Bulyan => AggregationRule::Bulyan,
-            RuleName::CenteredClipping => {
-                let radius_milli = self.radius_milli;
-                AggregationRule::CenteredClipping { iterations, radius_milli }
-            }
-        }
-    }
 }
 
 /// What is applied: from a task, or from the options.
@@ -169,7 +119,7 @@ fn plan(args: &AggregateArgs, input: &Input) -> Result<Plan, Failure> {
         let terms = Terms::from(&spec);
         return Ok(Plan { rule: spec.rule, terms, tensors: spec.tensors });
     }
-    let rule = args.named_rule(args.rule.expect("clap requires it without a task"));
+    let rule = args.rule.rule().expect("clap requires it without a task");
     let terms = Terms {
         byzantine: args.byzantine.expect("clap requires it without a task") as usize,
         updates_min: 1,

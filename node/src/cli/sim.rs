@@ -1,6 +1,8 @@
 //! `fedledger sim`: the attack laboratory. Everything but words and files is
 //! [`fedledger_sim::lab`].
 
+mod on_nodes;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -66,6 +68,11 @@ pub(super) struct RunArgs {
     /// Run seeds again that the folder has results of.
     #[arg(long)]
     fresh: bool,
+    /// Play the attacked run through real nodes, a process with keys, disk and sockets for each
+    /// member, and compare every round with the same in process, bit for bit. Only the scenario's
+    /// first seed unless --seeds says how many; nothing is taken from earlier results.
+    #[arg(long)]
+    network: bool,
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +234,9 @@ fn program() -> String {
 
 fn run_scenario(context: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     let source = source(&args.common)?;
+    if args.network {
+        return on_nodes::run(context, args, source);
+    }
     let out = folder(&args.common, &source);
     let keep = Keep { folder: Some(out.clone()), program: program(), fresh: args.fresh };
     let total = rounds_total(&source, source.scenario.seeds.len());
@@ -239,6 +249,15 @@ fn run_scenario(context: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     bar.finish_and_clear();
     let outcome = outcome.map_err(failed)?;
     let report = publish(&out).map_err(failed)?;
+    tell_outcome(context, &outcome, &out, &report)
+}
+
+fn tell_outcome(
+    context: &Context,
+    outcome: &Outcome,
+    out: &Path,
+    report: &Path,
+) -> Result<Exit, Failure> {
     let shown = json!({
         "scenario": outcome.name,
         "digest": outcome.digest,
@@ -247,7 +266,7 @@ fn run_scenario(context: &Context, args: &RunArgs) -> Result<Exit, Failure> {
         "folder": out,
         "report": report,
     });
-    context.output.print(&shown, |_| in_words(&outcome, &report))?;
+    context.output.print(&shown, |_| in_words(outcome, report))?;
     Ok(if outcome.verdict.pass { Exit::Ok } else { Exit::Invalid })
 }
 

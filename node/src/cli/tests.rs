@@ -25,6 +25,9 @@ fn bad_usage_ends_with_2_and_help_with_0() {
         &["update", "submit", "u.safetensors", "--task", "Not An Id", "--num-examples", "1"],
         &["aggregate", "folder", "--rule", "krum"],
         &["aggregate", "folder", "--rule", "crumb", "--byzantine", "1"],
+        &["aggregate", "folder", "--rule", "mean", "--byzantine", "1", "--before", "bucketing"],
+        &["aggregate", "folder", "--rule", "mean", "--byzantine", "1", "--before", "bucketing:x"],
+        &["aggregate", "folder", "--task", "t.toml", "--before", "nearest-neighbours"],
         &["status", "--node", "https://somewhere"],
     ] {
         assert_eq!(fedledger(bad), Exit::Usage, "{bad:?}");
@@ -163,18 +166,21 @@ fn matrix(rows: &[[f32; 3]]) -> Matrix {
 
 /// Applies a rule to files, with the aggregate in a file named after the rule.
 fn aggregate(folder: &Path, input: &str, rule: &str, byzantine: &str) -> Exit {
+    aggregate_after(folder, input, &[], (rule, byzantine))
+}
+
+/// The same with more on the command line.
+fn aggregate_after(
+    folder: &Path,
+    input: &str,
+    more: &[&str],
+    (rule, byzantine): (&str, &str),
+) -> Exit {
     let out = folder.join(format!("{rule}.npy"));
     let input = folder.join(input);
-    fedledger(&[
-        "aggregate",
-        input.to_str().unwrap(),
-        "--rule",
-        rule,
-        "--byzantine",
-        byzantine,
-        "--out",
-        out.to_str().unwrap(),
-    ])
+    let (input, out) = (input.to_str().unwrap(), out.to_str().unwrap());
+    let rule = ["--rule", rule, "--byzantine", byzantine, "--out", out];
+    fedledger(&[&["aggregate", input], &rule[..], more].concat())
 }
 
 fn written(path: &Path) -> Vec<f32> {
@@ -211,6 +217,45 @@ fn aggregate_reads_a_matrix_and_writes_what_the_rule_says() {
     assert!(!folder.path().join("bulyan.npy").exists());
     // Results are never overwritten.
     assert_eq!(aggregate(folder.path(), "m.npy", "median", "1"), Exit::Usage);
+}
+
+/// What each stage does to these updates can be said without the contract.
+#[test]
+fn aggregate_transforms_updates_before_the_rule_and_knows_the_spectral_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [[1.0, 2.0, 3.0]; 6].into_iter().chain([[-8.0, 16.0, -8.0]]);
+    // No two alike: copies would be left out.
+    let nudge = |(k, mut row): (usize, [f32; 3])| {
+        row[0] += k as f32 / 1024.0;
+        row
+    };
+    let rows: Vec<[f32; 3]> = rows.enumerate().map(nudge).collect();
+    write_matrix(&folder.path().join("m.npy"), &matrix(&rows)).unwrap();
+    let close = |file: &str, by: f32| {
+        let found = written(&folder.path().join(file));
+        std::fs::remove_file(folder.path().join(file)).unwrap();
+        let honest = [1.0, 2.0, 3.0];
+        found.iter().zip(honest).all(|(found, honest): (&f32, f32)| (found - honest).abs() < by)
+    };
+    let run = |before: &[&str], rule: &str| {
+        let exit = aggregate_after(folder.path(), "m.npy", before, (rule, "1"));
+        assert_eq!(exit, Exit::Ok, "{rule} after {before:?}");
+    };
+    for rule in ["filtered-trimmed-mean", "divide-and-conquer"] {
+        run(&[], rule);
+        assert!(close(&format!("{rule}.npy"), 0.01), "{rule}");
+    }
+    // The mean follows the hostile update; clipped to the length of an honest one, much less; once
+    // it is mixed with its neighbours, the median of buckets does not.
+    run(&[], "mean");
+    assert!(!close("mean.npy", 1.2));
+    run(&["--before", "adaptive-clipping"], "mean");
+    assert!(close("mean.npy", 1.2));
+    run(&["--before", "nearest-neighbours,bucketing:2"], "median");
+    assert!(close("median.npy", 0.01));
+    // Seven updates in buckets of six are two, too few for a median that withstands one.
+    let more = ["--before", "bucketing:6"];
+    assert_eq!(aggregate_after(folder.path(), "m.npy", &more, ("median", "1")), Exit::Usage);
 }
 
 #[test]

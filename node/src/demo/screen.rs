@@ -1,18 +1,16 @@
 //! What the demonstration shows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use fedledger_ledger::decision::OutcomeResult;
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::{byzantine_max, Height, MemberId};
 use fedledger_ledger::task::TaskSpec;
+use fedledger_sim::federation::RoundReport;
 use fedledger_sim::metrics::Metrics;
 use fedledger_sim::scenario::Scenario;
 
-use super::Summary;
-use crate::api::types::{RoundView, TrustView};
 use crate::audit::AuditReport;
 use crate::cli::words::{failure_words, reason_words, rule_words, standing_word, verdict_word};
 use crate::devnet::Running;
@@ -77,28 +75,19 @@ impl Screen {
 
     pub(super) fn round(
         &self,
-        view: &RoundView,
-        trust: &BTreeMap<MemberId, TrustView>,
+        report: &RoundReport,
         (model, plain): (Metrics, Metrics),
         took: Duration,
     ) {
-        println!("\nRound {}  ({:.1} s)", view.round, took.as_secs_f64());
-        for member in &self.members {
-            let Some(update) = view.updates.iter().find(|update| update.member == *member) else {
-                println!("{}  submitted nothing", self.name(member));
-                continue;
+        println!("\nRound {}  ({:.1} s)", report.round, took.as_secs_f64());
+        for ((member, verdict), trust) in
+            self.members.iter().zip(&report.verdicts).zip(&report.trust)
+        {
+            let standing = match trust.standing {
+                Standing::Active => String::new(),
+                other => format!(", {}", standing_word(other)),
             };
-            let trust = trust.get(member).map_or_else(String::new, |trust| {
-                let standing = match trust.standing {
-                    Standing::Active => String::new(),
-                    other => format!(", {}", standing_word(other)),
-                };
-                format!("trust {:.2}{standing}", f64::from(trust.trust_micro) / 1e6)
-            });
-            let Some(verdict) = &update.verdict else {
-                println!("{}  no verdict", self.name(member));
-                continue;
-            };
+            let trust = format!("trust {:.2}{standing}", f64::from(trust.trust_micro) / 1e6);
             let strike = if verdict.strike { "STRIKE: " } else { "" };
             println!(
                 "{}  {:13} {:4.1} % of the model  {trust:22} {strike}{}",
@@ -108,8 +97,8 @@ impl Screen {
                 reason_words(verdict)
             );
         }
-        if let Some(OutcomeResult::Failed { failure }) = &view.result {
-            println!("  the round led to no model: {}", failure_words(*failure));
+        if let Some(failure) = report.failure {
+            println!("  the round led to no model: {}", failure_words(failure));
         }
         println!(
             "  model: accuracy {}, recall {}    plain averaging of the same updates: {}, {}",
@@ -120,9 +109,10 @@ impl Screen {
         );
     }
 
-    pub(super) fn summary(&self, scenario: &Scenario, summary: &Summary) {
-        let (model, plain) =
-            (scenario.evaluate_all(&summary.model), scenario.evaluate_all(&summary.plain));
+    /// `model` is what the consortium has, `plain` what plain averaging of the same updates would
+    /// have led to.
+    pub(super) fn summary(&self, scenario: &Scenario, model: &[f32], plain: &[f32]) {
+        let (model, plain) = (scenario.evaluate_all(model), scenario.evaluate_all(plain));
         println!("\nAfter {} rounds, on {} held-out patients:", scenario.rounds, model.rows);
         for (name, metrics) in [("fedledger", model), ("plain averaging", plain)] {
             println!(

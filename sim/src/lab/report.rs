@@ -64,8 +64,10 @@ pub fn html(parts: Parts<'_>) -> String {
     if let Some(outcome) = parts.outcome {
         page += &outcome::appendix(outcome);
     }
+    let on_nodes = |outcome: &Outcome| outcome.seeds.iter().any(|seed| seed.on_nodes.is_some());
+    let place = if parts.outcome.is_some_and(on_nodes) { "on real nodes" } else { "in process" };
     page + &format!(
-        "<footer>Made by fedledger {} in process, with the contract that every node runs. A \
+        "<footer>Made by fedledger {} {place}, with the contract that every node runs. A \
          simulation on recorded data: it shows what this configuration does against what was tried, \
          not that nothing else can harm it.</footer>\n</main>\n</body>\n</html>\n",
         env!("CARGO_PKG_VERSION")

@@ -254,6 +254,10 @@ pub struct SeedResult {
     pub test_rows: usize,
     /// Of these, rows of class 1.
     pub test_positives: usize,
+    /// How many rounds of the attacked run real nodes played, each the same as in process bit for
+    /// bit; absent when it was played in process alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_nodes: Option<u64>,
     /// The attackers under the scenario's contract.
     pub attacked: RunResult,
     /// Nobody hostile, the same contract.

@@ -17,6 +17,7 @@ use super::build::{build, Built};
 use super::check::CheckError;
 use super::file::Source;
 use super::results::{Bracket, Edge, MemberTrack, Quality, RoundResult, RunResult, SeedResult};
+use super::rounds::Rounds;
 use crate::comparison::mean_task;
 use crate::data::Dataset;
 use crate::federation::{Federation, FederationError, RoundReport};
@@ -50,6 +51,9 @@ pub enum RunError {
     /// Somebody asked for it to stop.
     #[error("stopped before the end")]
     Cancelled,
+    /// The nodes that were to play a round did not, or recorded something else.
+    #[error(transparent)]
+    Nodes(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Asks long work to stop after the round it is in.
@@ -118,51 +122,99 @@ pub fn run_built(
     cancel: &Cancel,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<SeedResult, RunError> {
-    let seed = built.scenario.seed;
-    let absent = built.attackers_absent();
-    let left = built.scenario.sites.len() - absent.scenario.sites.len();
-    let contract = &source.scenario.contract;
-    let every = match source.scenario.measure_every {
-        0 => source.scenario.rounds.div_ceil(POINTS_MAX).max(1),
-        every => every,
-    };
-    let nobody = built.scenario.hostile.is_empty();
-    let play = |bracket: Bracket| {
-        let with = matches!(bracket, Bracket::Attacked | Bracket::Plain);
-        let built = if with { built } else { &absent };
-        let task = match bracket {
-            Bracket::Attacked => contract.task(&built.scenario, 0)?,
-            Bracket::Absent => contract.task(&built.scenario, left)?,
-            Bracket::Plain | Bracket::PlainAbsent => mean_task(&built.scenario)?,
-        };
-        check(&task, bracket, built)?;
-        let every = Every { rounds: every, same_updates: bracket == Bracket::Attacked };
-        run_one(built, task, every, cancel, progress)
-    };
-    // The probe of the attack belongs to all four, also where the attackers are absent.
-    let [attacked, absent_run, plain, plain_absent] = if nobody {
+    if built.scenario.hostile.is_empty() {
+        let play = |bracket| play_bracket(source, built, bracket, cancel, progress);
         let (attacked, plain) = rayon::join(|| play(Bracket::Attacked), || play(Bracket::Plain));
         let (attacked, plain) = (attacked?, plain?);
         progress(Progress::Rounds(2 * source.scenario.rounds));
-        [attacked.clone(), without_counterfactual(&attacked), plain.clone(), plain]
-    } else {
-        let runs: Result<Vec<RunResult>, RunError> =
-            Bracket::ALL.into_par_iter().map(play).collect();
-        <[RunResult; 4]>::try_from(runs?).expect("there are four brackets")
-    };
+        let runs = [attacked.clone(), without_counterfactual(&attacked), plain.clone(), plain];
+        return Ok(seed_result(built, runs, progress));
+    }
+    // The probe of the attack belongs to all four, also where the attackers are absent.
+    let runs: Result<Vec<RunResult>, RunError> = Bracket::ALL
+        .into_par_iter()
+        .map(|bracket| play_bracket(source, built, bracket, cancel, progress))
+        .collect();
+    let runs = <[RunResult; 4]>::try_from(runs?).expect("there are four brackets");
+    Ok(seed_result(built, runs, progress))
+}
+
+/// [`run_built`] with the attacked run played by `rounds` in place of a federation in process: the
+/// consortium of [`attacked_federation`], before its first round.
+///
+/// # Errors
+/// When the scenario cannot be run, or was cancelled.
+pub fn run_built_on(
+    source: &Source,
+    built: &Built,
+    rounds: &mut dyn Rounds,
+    cancel: &Cancel,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<SeedResult, RunError> {
+    let every = Every { rounds: measure_every(source), same_updates: true };
+    let attacked = play(built, rounds, every, cancel, progress)?;
+    let others = [Bracket::Absent, Bracket::Plain, Bracket::PlainAbsent].into_par_iter();
+    let others: Result<Vec<RunResult>, RunError> =
+        others.map(|bracket| play_bracket(source, built, bracket, cancel, progress)).collect();
+    let [absent, plain, plain_absent] =
+        <[RunResult; 3]>::try_from(others?).expect("there are three other brackets");
+    Ok(seed_result(built, [attacked, absent, plain, plain_absent], progress))
+}
+
+fn seed_result(
+    built: &Built,
+    [attacked, absent, plain, plain_absent]: [RunResult; 4],
+    progress: &(dyn Fn(Progress) + Sync),
+) -> SeedResult {
+    let seed = built.scenario.seed;
     progress(Progress::Seed(seed));
     let rows = built.test_union(u64::MAX);
-    Ok(SeedResult {
+    SeedResult {
         seed,
         onset: built.onset(),
         changed: built.first_change(),
         test_rows: rows.rows(),
         test_positives: rows.count(1),
+        on_nodes: None,
         attacked,
-        absent: absent_run,
+        absent,
         plain,
         plain_absent,
-    })
+    }
+}
+
+fn measure_every(source: &Source) -> u64 {
+    match source.scenario.measure_every {
+        0 => source.scenario.rounds.div_ceil(POINTS_MAX).max(1),
+        every => every,
+    }
+}
+
+fn play_bracket(
+    source: &Source,
+    built: &Built,
+    bracket: Bracket,
+    cancel: &Cancel,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<RunResult, RunError> {
+    let absent;
+    let (built, left) = match bracket {
+        Bracket::Attacked | Bracket::Plain => (built, 0),
+        Bracket::Absent | Bracket::PlainAbsent => {
+            absent = built.attackers_absent();
+            (&absent, built.scenario.sites.len() - absent.scenario.sites.len())
+        }
+    };
+    let task = match bracket {
+        Bracket::Attacked | Bracket::Absent => {
+            source.scenario.contract.task(&built.scenario, left)?
+        }
+        Bracket::Plain | Bracket::PlainAbsent => mean_task(&built.scenario)?,
+    };
+    check(&task, bracket, built)?;
+    let same_updates = bracket == Bracket::Attacked;
+    let every = Every { rounds: measure_every(source), same_updates };
+    run_one(built, task, every, cancel, progress)
 }
 
 /// A run in which nobody attacks, as its own control.
@@ -230,8 +282,17 @@ fn run_one(
     cancel: &Cancel,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<RunResult, RunError> {
+    play(built, &mut built.federation(task)?, every, cancel, progress)
+}
+
+fn play(
+    built: &Built,
+    federation: &mut dyn Rounds,
+    every: Every,
+    cancel: &Cancel,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<RunResult, RunError> {
     let rounds = built.scenario.rounds;
-    let mut federation = built.federation(task)?;
     let gauge = Gauge::new(built);
     let mut tracks = tracks(built);
     let mut results = vec![RoundResult {
@@ -378,11 +439,17 @@ fn word(value: impl serde::Serialize) -> String {
     }
 }
 
-/// The federation of a scenario, for the network run to compare with.
+/// The task of the attacked run, and the federation that plays it in process: what a run through a
+/// network is compared with.
 ///
 /// # Errors
-/// When the model makes no schema.
-pub fn attacked_federation(source: &Source, built: &Built) -> Result<Federation, RunError> {
+/// When the model makes no schema, or the contract refuses the task.
+pub fn attacked_federation(
+    source: &Source,
+    built: &Built,
+) -> Result<(TaskSpec, Federation), RunError> {
     let task = source.scenario.contract.task(&built.scenario, 0)?;
-    Ok(built.federation(task)?)
+    check(&task, Bracket::Attacked, built)?;
+    let federation = built.federation(task.clone())?;
+    Ok((task, federation))
 }

@@ -113,10 +113,18 @@ pub fn run(
         seeds.map(|&seed| one_seed(source, seed, keep, cancel, progress)).collect();
     let outcome = judge(source, seeds?);
     if let Some(folder) = &keep.folder {
-        write(&folder.join("scenario.toml"), source.text.as_bytes())?;
-        write_json(&folder.join("results.json"), &outcome)?;
+        keep_outcome(source, &outcome, folder)?;
     }
     Ok(outcome)
+}
+
+/// Writes an outcome into a folder that is there, with the scenario that it is of.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn keep_outcome(source: &Source, outcome: &Outcome, folder: &Path) -> Result<(), StoreError> {
+    write(&folder.join("scenario.toml"), source.text.as_bytes())?;
+    write_json(&folder.join("results.json"), outcome)
 }
 
 /// The outcome of finished seeds.

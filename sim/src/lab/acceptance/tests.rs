@@ -48,6 +48,7 @@ fn seed(seed: u64, attacked: f64, standings: [&str; 4], absent: [&str; 2]) -> Se
         changed: None,
         test_rows: 100,
         test_positives: 50,
+        on_nodes: None,
         attacked: run(attacked, 0.5, &all),
         absent: run(0.9, 0.2, &absent.map(|standing| (false, standing))),
         plain: run(0.5, 0.8, &all),

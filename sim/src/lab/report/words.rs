@@ -1,7 +1,7 @@
 //! What the numbers say, in sentences for somebody who decides and does not compute.
 
 use crate::lab::acceptance::{Check, Summary};
-use crate::lab::results::{MeasureName, MemberTrack};
+use crate::lab::results::{MeasureName, MemberTrack, SeedResult};
 use crate::lab::stats::{Interval, Mean, Share, INTERVAL_MIN};
 use crate::lab::store::Outcome;
 
@@ -133,7 +133,21 @@ pub(super) fn story(outcome: &Outcome) -> Vec<String> {
     }
     sentences.extend(changes(outcome));
     sentences.push(wronged(outcome));
+    sentences.extend(on_nodes(&outcome.seeds, members));
     sentences
+}
+
+/// What is to be said when real nodes played the rounds.
+fn on_nodes(seeds: &[SeedResult], members: usize) -> Option<String> {
+    let rounds: Vec<u64> = seeds.iter().filter_map(|seed| seed.on_nodes).collect();
+    if rounds.len() < seeds.len() {
+        return None;
+    }
+    Some(format!(
+        "Every member was a real node with keys, disk and sockets of its own: {} rounds, {members} \
+         members, and every model, verdict and trust record the same as in process, bit for bit.",
+        rounds.iter().sum::<u64>()
+    ))
 }
 
 fn control(outcome: &Outcome, members: usize) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Ctrl-C in the middle of the demonstration: no process and no temporary folder stays.
+//! Ctrl-C in the middle of a run on real nodes: no process and no temporary folder stays.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +9,19 @@ use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions};
 
 use crate::exit::Exit;
 
-/// What has to go when the demonstration is interrupted.
+/// What has to go when the run is interrupted.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cleanup {
+pub struct Cleanup {
     interrupted: Arc<AtomicBool>,
     nodes: Arc<Mutex<Vec<u32>>>,
 }
 
 impl Cleanup {
     /// From now on SIGINT and SIGTERM end the nodes, remove `folder`, and leave the program.
-    pub(super) fn on_interrupt(folder: PathBuf) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When signals cannot be handled.
+    pub fn on_interrupt(folder: PathBuf) -> anyhow::Result<Self> {
         let cleanup = Self::default();
         let (sender, ready) = mpsc::channel();
         let own = cleanup.clone();
@@ -28,13 +31,18 @@ impl Cleanup {
     }
 
     /// A node was started.
-    pub(super) fn started(&self, pid: u32) {
+    pub fn started(&self, pid: u32) {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
+    }
+
+    /// A node is gone: its process id may be somebody else's from now on.
+    pub fn ended(&self, pid: u32) {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).retain(|node| *node != pid);
     }
 
     /// Comes back only when there was no interruption: otherwise the program ends here, with
     /// whatever failed because its nodes went away left unsaid.
-    pub(super) fn unless_interrupted(&self) {
+    pub fn unless_interrupted(&self) {
         while self.interrupted.load(Ordering::SeqCst) {
             std::thread::park();
         }

@@ -1,0 +1,167 @@
+//! A scenario through real nodes comes to the same bits as in process, a tampered one does not, and
+//! nothing of it stays behind.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fedledger_ledger::ids::{ChainId, MemberId};
+use fedledger_node::network_run::compare::{Compared, Difference};
+use fedledger_node::network_run::{Cast, Cleanup, NetworkRun};
+use fedledger_sim::lab::build::{build, Built};
+use fedledger_sim::lab::rounds::Rounds as _;
+use fedledger_sim::lab::run::{attacked_federation, run_built, run_built_on};
+use fedledger_sim::lab::{Cancel, RunError, Source};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fedledger-under-test");
+
+/// Five hospitals, two of which hand in the same update in each round from the second on: whose is
+/// the copy rests on the order of commitments.
+const SCENARIO: &str = r#"
+title = "Two of five hand in one update"
+members = 5
+rounds = ROUNDS
+seeds = [1, 2]
+
+[data]
+name = "wdbc"
+
+[split]
+name = "iid"
+
+[[attackers]]
+count = 2
+attack = { name = "sybil" }
+schedule = { from = 2 }
+"#;
+
+fn text(rounds: u64) -> String {
+    SCENARIO.replace("ROUNDS", &rounds.to_string())
+}
+
+fn scenario(rounds: u64) -> (Source, Built) {
+    let source = Source::parse("small", "small.toml", text(rounds), PathBuf::new()).unwrap();
+    let built = build(&source, 1).unwrap();
+    (source, built)
+}
+
+fn cast(source: &Source, built: &Built) -> Cast {
+    Cast {
+        names: built.scenario.names.clone(),
+        trainers: built.trainers(),
+        task: attacked_federation(source, built).unwrap().0,
+        knowledge: built.knowledge,
+        initial_model: built.scenario.initial_model(),
+    }
+}
+
+fn start(folder: &Path, cast: Cast) -> NetworkRun {
+    let chain_id = ChainId::new("probe-1").unwrap();
+    let program = Path::new(PROGRAM);
+    NetworkRun::start(&folder.join("net"), chain_id, cast, program, &Cleanup::default()).unwrap()
+}
+
+#[test]
+fn nodes_come_to_the_same_bits_as_the_run_in_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, built) = scenario(4);
+    let mut nodes = start(folder.path(), cast(&source, &built));
+    let (_, twin) = attacked_federation(&source, &built).unwrap();
+    let mut duplicates = 0;
+    let mut told = |report: &fedledger_sim::federation::RoundReport| {
+        let copy = |verdict: &&fedledger_ledger::decision::UpdateVerdict| {
+            verdict.reason == fedledger_ledger::decision::Reason::Duplicate
+        };
+        duplicates += report.verdicts.iter().filter(copy).count();
+    };
+    let mut compared = Compared::new(&mut nodes, twin, &mut told);
+    let cancel = Cancel::default();
+    let on_nodes = run_built_on(&source, &built, &mut compared, &cancel, &|_| {}).unwrap();
+    assert_eq!(compared.rounds(), 4);
+    nodes.stop().unwrap();
+    assert_eq!(duplicates, 3, "the copies decide about the order of commitments");
+    // The results, too, with everything that they are measured against.
+    assert_eq!(on_nodes, run_built(&source, &built, &cancel, &|_| {}).unwrap());
+}
+
+#[test]
+fn an_update_that_differs_is_named_with_its_round_and_member() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, built) = scenario(4);
+    let odd = built.scenario.honest()[1];
+    let mut cast = cast(&source, &built);
+    // It draws its rows in another order.
+    cast.trainers[odd].seed += 1;
+    let mut nodes = start(folder.path(), cast);
+    let (_, twin) = attacked_federation(&source, &built).unwrap();
+    let mut told = |_: &fedledger_sim::federation::RoundReport| panic!("it was not the same");
+    let error = Compared::new(&mut nodes, twin, &mut told).step().unwrap_err();
+    let RunError::Nodes(error) = error else { panic!("another error: {error}") };
+    let difference = error.downcast_ref::<Difference>().expect("the nodes did what they had to");
+    let expected = MemberId::new(built.scenario.names[odd].as_str()).unwrap();
+    let named =
+        matches!(difference, Difference::Update { round: 1, member, .. } if *member == expected);
+    assert!(named, "{difference}");
+}
+
+/// Processes that have `folder` in their command line.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let folder = folder.to_str().unwrap();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(folder)).collect()
+}
+
+fn sim_run(folder: &Path, temporary: &Path, rounds: u64) -> Command {
+    let file = folder.join("small.toml");
+    fs::write(&file, text(rounds)).unwrap();
+    fs::create_dir(temporary).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["sim", "run", "--network", "--out"]).arg(folder.join("out")).arg(file);
+    command.env("TMPDIR", temporary);
+    command
+}
+
+#[test]
+fn the_command_line_says_that_it_is_the_same_and_keeps_the_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join("tmp");
+    let done = sim_run(folder.path(), &temporary, 2).output().unwrap();
+    let (told, said) =
+        (String::from_utf8_lossy(&done.stderr), String::from_utf8_lossy(&done.stdout));
+    assert_eq!(done.status.code(), Some(0), "{told}{said}");
+    assert!(told.contains("round 2 of 2, the same"), "{told}");
+    let same =
+        "2 rounds, 5 members: every model, verdict and trust record is the same, bit for bit";
+    assert!(told.contains(same), "{told}");
+    let results = fs::read(folder.path().join("out/results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_slice(&results).unwrap();
+    assert_eq!(
+        results["seeds"].as_array().map(Vec::len),
+        Some(1),
+        "one seed unless asked for more"
+    );
+    assert_eq!(results["seeds"][0]["on_nodes"], 2);
+    let report = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
+    assert!(report.contains("a real node with keys"), "the report does not say that nodes ran");
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0, "something is left");
+}
+
+#[test]
+fn ctrl_c_leaves_no_process_and_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join("tmp");
+    let mut run = sim_run(folder.path(), &temporary, 1_000);
+    let mut run = run.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut told = BufReader::new(run.stderr.take().unwrap()).lines();
+    told.by_ref().map(Result::unwrap).find(|line| line.contains("round 1 of")).expect("a round");
+    assert!(processes_of(&temporary).len() >= 5, "the nodes run");
+    let pid = run.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let rest: Vec<String> = told.map(Result::unwrap).collect();
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert_eq!(processes_of(&temporary), Vec::<String>::new());
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0, "something is left");
+}
