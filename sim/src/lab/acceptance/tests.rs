@@ -67,12 +67,13 @@ fn judged(acceptance: &Acceptance, seeds: &[SeedResult]) -> Verdict {
     acceptance.judge(&summarise(seeds))
 }
 
+type Set = fn(f64) -> Acceptance;
+
 #[test]
 fn every_threshold_holds_at_its_measure_and_fails_just_beyond() {
     let seeds = two_seeds();
     // (field, measured): the limit at the measure holds, one step to the strict side does not.
     let none = Acceptance::default;
-    type Set = fn(f64) -> Acceptance;
     let at_most: [(&str, f64, Set); 7] = [
         ("accuracy_loss_max", 0.06, |x| Acceptance {
             accuracy_loss_max: Some(x),

@@ -60,10 +60,7 @@ pub(super) fn measured(check: &Check) -> String {
         None if check.threshold == "honest_return_max" => "never back".to_owned(),
         None => "nothing to measure".to_owned(),
         Some(value) => {
-            let tell = |value: f64| match check.share {
-                true => percent(value),
-                false => format!("{value}"),
-            };
+            let tell = |value: f64| if check.share { percent(value) } else { format!("{value}") };
             tell(value) + &check.interval.map_or(String::new(), |ends| between(ends, tell))
         }
     }
