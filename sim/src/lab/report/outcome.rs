@@ -370,7 +370,7 @@ fn ends(outcome: &Outcome, attacked: bool) -> String {
     }
     text + "</table>\n<p class=\"note\">Means over the repetitions; in parentheses the 95 % interval by \
              bootstrap over them (of two or three, their range). With few repetitions it is too narrow: \
-             with five it holds in about 85 of 100 cases.</p>\n"
+             with five it holds in about 83 of 100 cases.</p>\n"
 }
 
 fn found(outcome: &Outcome, attacked: bool) -> String {
