@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::canonical::{add_to_model, Schema};
 use crate::judge::{admit, Admission, Content, RoundInputs, RoundJudgement, Submission, Terms};
+use crate::offer::{offers, Offer};
 use crate::outcome::rules_offered;
 use crate::records::{Exclusion, RosterLine, RoundRecord, TaskProgress};
 use crate::round::running;
@@ -146,7 +147,7 @@ pub fn decide(
         None => RoundInputs { past: view.past(&spec), ..inputs },
     };
     let admission = admit(inputs);
-    let case = Case { spec: &spec, schema: &schema, round: &round, admission };
+    let mut case = Case { spec: &spec, schema: &schema, round: &round, admission };
     let Ok(base) = base else {
         return Ok(case.failed(case.admission.fail(RoundFailure::BaseModelInvalid)));
     };
@@ -262,30 +263,33 @@ impl Case<'_> {
     }
 
     /// The candidate and its blobs, or nothing when the model would leave its range.
-    fn candidate(
-        &self,
-        rule: &AggregationRule,
-        base: &[i32],
-        aggregate: &[i32],
-    ) -> Option<(Candidate, [Blob; 2])> {
-        let model = add_to_model(base, aggregate).ok()?;
+    fn candidate(&self, offer: Offer, base: &[i32]) -> Option<(Candidate, [Blob; 2])> {
+        let Offer { rule, without, aggregate } = offer;
+        let model = add_to_model(base, &aggregate).ok()?;
         let blob = |values: &[i32]| {
             let bytes = self.schema.encode(values).expect("ranges and length were checked");
             (Digest::of(&bytes), bytes)
         };
-        let (aggregate, model) = (blob(aggregate), blob(&model));
-        let candidate = Candidate { rule: rule.clone(), aggregate: aggregate.0, model: model.0 };
+        let (aggregate, model) = (blob(&aggregate), blob(&model));
+        let candidate = Candidate { rule, aggregate: aggregate.0, model: model.0, without };
         Some((candidate, [aggregate, model]))
     }
 
-    fn outcome(&self, base: &[i32]) -> Decided {
-        let rule = match self.round.chosen {
-            Some(at) => &self.round.candidates[at as usize].rule,
-            None => &self.spec.rule,
+    fn outcome(&mut self, base: &[i32]) -> Decided {
+        let chosen = self.round.chosen.map(|at| &self.round.candidates[at as usize]);
+        let rule = chosen.map_or(&self.spec.rule, |chosen| &chosen.rule);
+        let without = chosen.and_then(|chosen| chosen.without.clone());
+        if let Some(cell) = &without {
+            self.admission.leave_out(cell);
+        }
+        self.admission.heed(self.round.harm.clone());
+        let mut judgement = self.admission.judge(rule);
+        let aggregate = match judgement.aggregate.as_mut() {
+            Ok(aggregate) => std::mem::take(aggregate),
+            Err(_) => return self.failed(judgement),
         };
-        let judgement = self.admission.judge(rule);
-        let Ok(aggregate) = &judgement.aggregate else { return self.failed(judgement) };
-        let Some((chosen, blobs)) = self.candidate(rule, base, aggregate) else {
+        let offer = Offer { rule: rule.clone(), without, aggregate };
+        let Some((chosen, blobs)) = self.candidate(offer, base) else {
             let aggregate = Err(RoundFailure::ModelOutOfRange);
             return self.failed(RoundJudgement { aggregate, ..judgement });
         };
@@ -293,29 +297,24 @@ impl Case<'_> {
         Decided { decision: self.decision(result, judgement), blobs: blobs.into() }
     }
 
-    /// The aggregates of the rules that are offered, the task's own first. A further rule that
-    /// cannot work on what was admitted, leaves the range, or leads to a model that is listed
-    /// already, is left out; when the task's own cannot, the round has failed.
-    fn candidates(&self, base: &[i32]) -> Decided {
+    /// What is offered ([`offers`]), but for models that leave the range or are listed already; when
+    /// the task's own rule leads to none, the round has failed.
+    fn candidates(&mut self, base: &[i32]) -> Decided {
+        let offered = match offers(self.spec, &mut self.admission) {
+            Ok(offered) => offered,
+            Err(failure) => return self.failed(self.admission.fail(failure)),
+        };
         let (mut candidates, mut blobs) = (Vec::<Candidate>::new(), Vec::new());
-        for (at, rule) in rules_offered(self.spec).into_iter().enumerate() {
-            let made = self
-                .admission
-                .aggregate(rule)
-                .map(|aggregation| self.candidate(rule, base, &aggregation.values));
-            match made {
-                Ok(Some((candidate, made))) => {
-                    if candidates.iter().all(|other| other.model != candidate.model) {
-                        candidates.push(candidate);
-                        blobs.extend(made);
-                    }
+        for (at, offer) in offered.into_iter().enumerate() {
+            let Some((candidate, made)) = self.candidate(offer, base) else {
+                if at > 0 {
+                    continue;
                 }
-                Err(failure) if at == 0 => return self.failed(self.admission.fail(failure)),
-                Ok(None) if at == 0 => {
-                    let failure = RoundFailure::ModelOutOfRange;
-                    return self.failed(self.admission.fail(failure));
-                }
-                Ok(None) | Err(_) => {}
+                return self.failed(self.admission.fail(RoundFailure::ModelOutOfRange));
+            };
+            if candidates.iter().all(|other| other.model != candidate.model) {
+                candidates.push(candidate);
+                blobs.extend(made);
             }
         }
         let decision = Decision::Candidates {

@@ -1,47 +1,107 @@
-//! Which candidate the evaluations choose.
+//! What evaluations decide: which candidate enters, and whether a suspected cell does harm.
+//!
+//! Each evaluator reports the loss of each candidate on its own held-out data. Losses of different
+//! hospitals cannot be compared, the differences that one hospital finds between two models can: so
+//! everything here rests on differences to candidate 0, the task's own rule on everybody's updates.
+//!
+//! *Harm.* The last candidate may be the same rule without a suspected cell ([`crate::history`]).
+//! The harm that an evaluator outside of the cell measures is the loss of candidate 0 less that of
+//! the one without the cell. Of e such evaluators f may lie. An accusation has to be high, so the
+//! harm that counts is the median of the e − f least: not above the median of the honest, whatever
+//! f liars say. Its unit is the spread among the evaluators,
+//! `s = 1.25 · mean(min(|x − median|, 3·MAD))`, MAD the median absolute deviation; the limit of
+//! three keeps a single liar from hiding a cell behind one absurd loss. Both ends have
+//! [`FLOOR_MICRO`] added. The score is harm / s in thousandths, at most [`SCORE_MILLI_MAX`] either
+//! way, so that no round decides alone.
 
-use crate::integer::median_u64;
+use fedledger_ledger::decision::Candidate;
+use fedledger_ledger::ids::MemberId;
+use fedledger_ledger::task::HarmPolicy;
 
-/// The candidate with the least median loss, the earlier one among equals.
+use crate::history::median_i64;
+use crate::integer::div_half_even;
+use crate::records::HarmRecord;
+
+/// Differences of loss below this many millionths are rounding.
+pub const FLOOR_MICRO: i64 = 20;
+
+/// Most that one round's harm scores, in thousandths of the spread.
+pub const SCORE_MILLI_MAX: i64 = 3_000;
+
+/// What a round's evaluations come to: the candidate that is chosen, and what they say of the
+/// suspected cell.
 ///
-/// `losses` has one row for each evaluator, with the loss of each of `candidates` in millionths.
-/// With at most `f` hostile evaluators among 2f + 1 or more, the median lies between two honest
-/// losses. With fewer evaluators the task's own rule, candidate 0, stands.
-pub(crate) fn choose(losses: &[Vec<u64>], candidates: usize, f: usize) -> usize {
+/// `losses` are those of the evaluators that count, by member id, one for each of `candidates`. The
+/// model without the cell is up for choice only where the cell's harm exceeds what the policy allows
+/// for: honest hospitals with other patients often are in each other's way a little, and are to be
+/// heard.
+pub fn conclude(
+    candidates: &[Candidate],
+    losses: &[(MemberId, Vec<u64>)],
+    policy: Option<&HarmPolicy>,
+    f: usize,
+) -> (usize, Option<HarmRecord>) {
+    let suspected = candidates.iter().position(|candidate| candidate.without.is_some());
+    let harm = suspected.and_then(|at| {
+        let cell = candidates[at].without.as_deref().unwrap_or_default();
+        let outside = losses.iter().filter(|(id, _)| !cell.contains(id));
+        let pairs: Vec<(u64, u64)> = outside.map(|(_, row)| (row[0], row[at])).collect();
+        measure(&pairs, f).map(|harm| HarmRecord { cell: cell.to_vec(), ..harm })
+    });
+    let allowance = policy.map_or(SCORE_MILLI_MAX, |policy| i64::from(policy.allowance_milli));
+    let harmful = harm.as_ref().is_some_and(|harm| harm.score_milli > allowance);
+    // The one without a cell is the last.
+    let count = suspected.filter(|_| !harmful).unwrap_or(candidates.len());
+    let rows: Vec<Vec<u64>> = losses.iter().map(|(_, row)| row.clone()).collect();
+    (choose(&rows, count, f), harm)
+}
+
+/// The candidate whose loss exceeds candidate 0's least, by the median over evaluators; the earlier
+/// one among equals, and candidate 0 when none is below it.
+///
+/// `losses` has one row for each evaluator, with the loss of each candidate in millionths; the first
+/// `candidates` are up for choice. With at most `f` hostile evaluators among 2f + 1 or more, the
+/// median lies between two honest differences: a model that every honest evaluator finds worse than
+/// the task's own is not chosen. With fewer evaluators the task's own rule, candidate 0, stands.
+pub fn choose(losses: &[Vec<u64>], candidates: usize, f: usize) -> usize {
     if losses.len() < 2 * f + 1 {
         return 0;
     }
     let median = |candidate: usize| {
-        let column: Vec<u64> = losses.iter().map(|row| row[candidate]).collect();
-        median_u64(&column)
+        median_i64(losses.iter().map(|row| difference(row[candidate], row[0])).collect())
     };
     (0..candidates).min_by_key(|&candidate| (median(candidate), candidate)).unwrap_or(0)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::choose;
-
-    fn check(losses: &[&[u64]], f: usize, expected: usize) {
-        let losses: Vec<Vec<u64>> = losses.iter().map(|row| row.to_vec()).collect();
-        assert_eq!(choose(&losses, 3, f), expected, "{losses:?}, f = {f}");
-    }
-
-    #[test]
-    fn the_least_median_wins_and_ties_go_to_the_earlier() {
-        check(&[&[5, 4, 6], &[5, 4, 6], &[5, 4, 6]], 1, 1);
-        check(&[&[5, 5, 5], &[5, 5, 5], &[5, 5, 5]], 1, 0);
-        check(&[&[5, 4, 4]], 0, 1);
-    }
-
-    #[test]
-    fn f_liars_do_not_choose() {
-        check(&[&[5, 4, 9], &[5, 4, 9], &[0, 1_000_000, 0]], 1, 1);
-    }
-
-    #[test]
-    fn too_few_evaluators_leave_the_tasks_own_rule() {
-        check(&[&[5, 4, 6], &[5, 4, 6]], 1, 0);
-        check(&[], 0, 0);
-    }
+/// Losses are at most [`fedledger_ledger::limits::LOSS_MICRO_MAX`], 10^12.
+fn difference(a: u64, b: u64) -> i64 {
+    i64::try_from(i128::from(a) - i128::from(b)).expect("losses are limited")
 }
+
+/// The harm of a cell: `losses` has, for each evaluator outside of it and not in quarantine, the
+/// loss with and without it, in millionths. Nothing with fewer than 2f + 1 of them.
+pub fn measure(losses: &[(u64, u64)], f: usize) -> Option<HarmRecord> {
+    let evaluators = losses.len();
+    if evaluators < 2 * f + 1 {
+        return None;
+    }
+    let mut harms: Vec<i64> = losses.iter().map(|&(with, out)| difference(with, out)).collect();
+    harms.sort_unstable();
+    let agreeing = harms.iter().filter(|&&harm| harm > 0).count() as u32;
+    let harm_micro = median_i64(harms[..evaluators - f].to_vec());
+    let middle = median_i64(harms.clone());
+    let away: Vec<i64> = harms.iter().map(|harm| (harm - middle).abs()).collect();
+    let most = 3 * (median_i64(away.clone()) + FLOOR_MICRO);
+    let sum: i128 = away.iter().map(|&away| i128::from(away.min(most))).sum();
+    // harm / (5/4 · sum/e + floor) = 4e · harm / (5 · sum + 4e · floor)
+    let quarters = 4 * evaluators as i128;
+    let spread = 5 * sum + quarters * i128::from(FLOOR_MICRO);
+    let score = div_half_even(i128::from(harm_micro) * 1000 * quarters, spread);
+    let limit = i128::from(SCORE_MILLI_MAX);
+    let score_milli = score.clamp(-limit, limit) as i64;
+    let (evaluators, cell) = (evaluators as u32, Vec::new());
+    Some(HarmRecord { cell, harm_micro, score_milli, agreeing, evaluators })
+}
+
+#[cfg(test)]
+mod tests;

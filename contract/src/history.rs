@@ -30,12 +30,30 @@
 //! each other is ours; FoolsGold (Fung, Yoon and Beschastnikh, RAID 2020) correlates whole updates,
 //! which punishes honest twins.
 //!
+//! *Without a baseline.* Who was hostile from the first round has a hostile baseline, and nothing of
+//! the above sees it. So a task that has its evaluators measure harm ([`HarmPolicy`]) also keeps
+//! 6. **What a member usually sends** (`usual`): the mean of its deviations from the second round on,
+//!    exponentially weighted after 20 rounds.
+//! 7. **Suspects** ([`Past::suspects`]): the at most f members whose usual deviations pull hardest
+//!    together. There are always some: honest hospitals with like patients, or colluders. Evaluators
+//!    tell them apart ([`crate::evaluation`]): they score the model with and without the cell.
+//! 8. **Harm** ([`Past::weigh`]): for each member of the measured cell, `h ← h + score − allowance`,
+//!    for all others `h ← h − allowance/4`, between 0 and twice the limit (a CUSUM: Page, Biometrika
+//!    1954; the score is limited, and the others' sums shrink, which are ours). When one member of
+//!    the cell is over `limit_milli`, all of it that are over half of that are struck; in quarantine
+//!    a member is struck for as long as it is over that half.
+//!
+//! An evaluator's held-out rows are the same in every round, so rounds are not independent and the
+//! sum is no test of significance: what matters is the allowance, which honest cells seldom exceed.
+//! Coordination by itself is never struck, and neither is harm of a single member.
+//!
 //! It takes two to move together: with f < 2 there are no cells, and this module finds nothing.
 //! All arithmetic is exact or has pinned rounding; members are in the order of their ids.
 
 mod cells;
 mod onset;
 mod sketch;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -44,18 +62,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::ids::{Digest, MemberId};
-use fedledger_ledger::task::HistoryPolicy;
+use fedledger_ledger::task::{HarmPolicy, HistoryPolicy};
+
+use crate::records::HarmRecord;
 
 pub use cells::Finding;
 pub use onset::onset;
+pub(crate) use sketch::median_i64;
 pub use sketch::{observe, Row, UNIT};
-pub use track::{MemberHistory, SCALES};
+pub use track::{MemberHistory, SCALES, USUAL};
 
 /// What is known about the members before a round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Past {
     /// The task's thresholds.
     pub policy: HistoryPolicy,
+    /// When the harm of a suspected cell counts, where it is measured.
+    pub harm: Option<HarmPolicy>,
     /// Fixes the projection.
     pub seed: Digest,
     /// The members that were ever observed.
@@ -65,7 +88,48 @@ pub struct Past {
 impl Past {
     /// Before the first round.
     pub fn new(policy: HistoryPolicy, seed: Digest) -> Self {
-        Self { policy, seed, members: BTreeMap::new() }
+        Self { policy, harm: None, seed, members: BTreeMap::new() }
+    }
+
+    /// The same where the harm of suspected cells is measured.
+    #[must_use]
+    pub fn with_harm(self, harm: Option<HarmPolicy>) -> Self {
+        Self { harm, ..self }
+    }
+
+    /// The members whose harm the evaluators are to measure, by id: at most `most` of `standing`, at
+    /// least two; nothing when the task has no harm measured or no two members are bound.
+    pub fn suspects(&self, standing: &BTreeSet<MemberId>, most: usize) -> Option<Vec<MemberId>> {
+        suspects::cell(self, self.harm.as_ref()?, standing, most)
+    }
+
+    /// Lets the harm that was measured in a round count, once the round was added by
+    /// [`Past::advance`], and says whom it strikes, by member id. Nothing was measured when `harm` is
+    /// none. `quarantined` are the members in quarantine.
+    pub fn weigh(
+        &mut self,
+        harm: Option<&HarmRecord>,
+        quarantined: &BTreeSet<MemberId>,
+    ) -> Vec<HarmFinding> {
+        let Some(policy) = self.harm else { return Vec::new() };
+        let in_cell = |id: &MemberId| harm.is_some_and(|harm| harm.cell.binary_search(id).is_ok());
+        let allowance = i64::from(policy.allowance_milli);
+        let mut sums = Vec::new();
+        for (id, history) in &mut self.members {
+            let step = match harm {
+                Some(harm) if in_cell(id) => harm.score_milli - allowance,
+                _ => -(allowance / 4),
+            };
+            sums.push((id, history.add_harm(step, policy.limit_milli.saturating_mul(2))));
+        }
+        let over = |id: &MemberId, sum: u32| in_cell(id) && sum >= policy.limit_milli;
+        let telling = sums.iter().any(|&(id, sum)| over(id, sum));
+        let half = policy.limit_milli / 2;
+        let struck = |id: &MemberId| telling && in_cell(id) || quarantined.contains(id);
+        let struck = sums.into_iter().filter(|&(id, sum)| sum >= half && struck(id));
+        struck
+            .map(|(id, sum)| HarmFinding { member: id.clone(), sum_milli: u64::from(sum) })
+            .collect()
     }
 
     /// Adds a round and says who is in a cell by now, by member id.
@@ -80,7 +144,11 @@ impl Past {
     ) -> Vec<Finding> {
         for deviation in deviations {
             let history = self.members.entry(deviation.member.clone()).or_default();
-            history.observe(&self.policy, &sketch::values(&deviation.sketch));
+            let values = sketch::values(&deviation.sketch);
+            if self.harm.is_some() {
+                history.grow_usual(&values);
+            }
+            history.observe(&self.policy, &values);
         }
         let present = |id: &MemberId| deviations.binary_search_by(|one| one.member.cmp(id)).is_ok();
         let standing: BTreeSet<MemberId> = self
@@ -103,6 +171,15 @@ impl Past {
         }
         findings
     }
+}
+
+/// A member that did harm together with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HarmFinding {
+    /// Who.
+    pub member: MemberId,
+    /// What the harm has added up to, in thousandths of the spread among evaluators.
+    pub sum_milli: u64,
 }
 
 /// Bytes of a member's deviation in a decision: two for each number kept.

@@ -95,7 +95,7 @@ pub(crate) fn apply_decision(
             if round.phase != Phase::Propose {
                 return Err(DecisionFault::WrongPhase { phase: round.phase });
             }
-            check_candidates(&spec, candidates)?;
+            check_candidates(&spec, &round, candidates)?;
             enter_evaluate(context, task, candidates);
         }
         Decision::Outcome { result, verdicts, deviations, .. } => {
@@ -115,20 +115,44 @@ pub(crate) fn rules_offered(spec: &TaskSpec) -> Vec<&AggregationRule> {
     std::iter::once(&spec.rule).chain(further).collect()
 }
 
-fn check_candidates(spec: &TaskSpec, candidates: &[Candidate]) -> Result<(), DecisionFault> {
-    let own_first = candidates.first().is_some_and(|first| first.rule == spec.rule);
+fn check_candidates(
+    spec: &TaskSpec,
+    round: &RoundRecord,
+    candidates: &[Candidate],
+) -> Result<(), DecisionFault> {
+    let own_first =
+        candidates.first().is_some_and(|first| first.rule == spec.rule && first.without.is_none());
+    // The one without a suspected cell, if any, is the last.
+    let (of_all, without) = match candidates.split_last() {
+        Some((last, others)) if last.without.is_some() => (others, Some(last)),
+        _ => (candidates, None),
+    };
+    let whole = of_all.iter().all(|candidate| candidate.without.is_none());
+    let cell_fits = without.is_none_or(|last| is_of_a_cell(spec, round, last));
     // What is listed is a subsequence of what is offered: rules that cannot work on the round's
     // updates, and those that lead to a model already listed, are left out.
     let mut offered = rules_offered(spec).into_iter();
-    let in_order = candidates.iter().all(|one| offered.any(|rule| *rule == one.rule));
+    let in_order = of_all.iter().all(|one| offered.any(|rule| *rule == one.rule));
     let distinct = candidates
         .iter()
         .enumerate()
         .all(|(at, one)| candidates[..at].iter().all(|other| other.model != one.model));
-    if own_first && in_order && distinct {
+    if own_first && in_order && whole && cell_fits && distinct {
         return Ok(());
     }
     Err(DecisionFault::WrongCandidates)
+}
+
+/// Whether a candidate is of the task's own rule without at least two and at most f members of the
+/// roster, in order, and the task has their harm measured. Whether it is these members' turn,
+/// validators recompute.
+fn is_of_a_cell(spec: &TaskSpec, round: &RoundRecord, candidate: &Candidate) -> bool {
+    let measured = spec.evaluation.as_ref().is_some_and(|evaluation| evaluation.harm.is_some());
+    let cell = candidate.without.as_deref().unwrap_or_default();
+    let mut roster = round.roster.iter();
+    let listed = cell.iter().all(|id| roster.any(|line| line.member == *id));
+    let size = (2..=spec.byzantine as usize).contains(&cell.len());
+    measured && candidate.rule == spec.rule && listed && size
 }
 
 fn check_result(
@@ -146,7 +170,7 @@ fn check_result(
                 return Err(DecisionFault::WrongBaseModel { expected, found });
             }
             let offered = match round.chosen {
-                None => chosen.rule == spec.rule,
+                None => chosen.rule == spec.rule && chosen.without.is_none(),
                 Some(at) => round.candidates.get(at as usize) == Some(chosen),
             };
             if !offered {

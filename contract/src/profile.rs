@@ -6,7 +6,8 @@
 
 use fedledger_ledger::ids::byzantine_max;
 use fedledger_ledger::task::{
-    AggregationRule, HistoryPolicy, NormBand, TaskSpec, TrustPolicy, Weighting,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
+    Weighting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,20 @@ pub const HISTORY_BALANCED: HistoryPolicy = HistoryPolicy {
 pub const HISTORY_STRICT: HistoryPolicy =
     HistoryPolicy { bond_milli: 7_000, shift_milli: 2_500, rounds_in_a_row: 2, ..HISTORY_BALANCED };
 
+/// When a suspected cell's harm counts, where a task has its evaluators measure it.
+///
+/// Chosen with a prototype on Breast Cancer Wisconsin (13 hospitals, alike and with label skew) and a
+/// generator, seeds 101 to 120: of 1,820 honest members of consortia without attackers these limits
+/// struck 4, and found 1,197 of 1,600 hostile ones in 20 settings of label poison and drift. On seeds
+/// 201 to 240, which took no part in the choice, they struck 7 of 3,627. Losses averaged by class
+/// instead of by row found no more at the same number of honest members struck (1,156 and 12).
+pub const HARM: HarmPolicy = HarmPolicy {
+    observed_rounds: 6,
+    cosine_milli: 300,
+    allowance_milli: 1_250,
+    limit_milli: 6_000,
+};
+
 /// How trust moves under [`Profile::Balanced`] and [`Profile::Strict`]. A single round's distance
 /// takes five strikes in a row: with two, 5 of 390 honest members of consortia without attackers
 /// were quarantined over 63 rounds, all by their distance, with five none.
@@ -54,6 +69,10 @@ pub enum Profile {
     Strict,
     /// Norm admission, a rule that withstands f, trust, and history where f is two or more.
     Balanced,
+    /// The balanced profile, with members that hold rows back and score, in every round, what a
+    /// suspected cell does to the model. It asks more of the members than the others: each has to
+    /// answer in the evaluation phase.
+    Evaluated,
     /// Plain averaging by examples: no admission, no trust, no history, f = 0.
     Plain,
 }
@@ -78,16 +97,26 @@ pub fn apply(profile: Profile, task: TaskSpec, members: usize) -> TaskSpec {
     let history = if profile == Profile::Strict { HISTORY_STRICT } else { HISTORY_BALANCED };
     let long_enough =
         task.rounds > u64::from(history.settle_rounds) + u64::from(history.baseline_rounds);
+    let history = Some(history).filter(|_| byzantine >= 2 && long_enough);
+    let measured = profile == Profile::Evaluated && history.is_some();
     TaskSpec {
+        evaluation: measured.then(|| evaluation(&task)).or_else(|| task.evaluation.clone()),
         rule: AggregationRule::CenteredClipping { iterations: 3, radius_milli: 1_000 },
         byzantine,
         weighting: Weighting::Uniform,
         norm_band: Some(NORM_BAND),
         trust: Some(TRUST),
-        history: Some(history).filter(|_| byzantine >= 2 && long_enough),
+        history,
         updates_min: (members as u32).saturating_sub(byzantine).max(1),
         ..task
     }
+}
+
+/// An evaluation phase, as long as a decision may take, in which the harm of suspected cells is
+/// measured.
+fn evaluation(task: &TaskSpec) -> EvaluationSpec {
+    let window_ms = task.decide_window_ms;
+    EvaluationSpec { candidates: Vec::new(), window_ms, harm: Some(HARM) }
 }
 
 /// What the settings of a task promise with `members` members, one sentence each.
@@ -128,6 +157,14 @@ pub fn bounds(task: &TaskSpec, members: usize) -> Vec<String> {
             milli(history.shift_milli),
         ),
     });
+    if task.evaluation.as_ref().is_some_and(|evaluation| evaluation.harm.is_some()) {
+        said.push(format!(
+            "up to f = {f} members that pull together from round 1 on are left out of a round's model \
+             when the other members find it better without them, and quarantined when that goes on; \
+             it takes {} members outside of the cell that score every round",
+            2 * f + 1
+        ));
+    }
     if let (Some(history), Some(parameters)) = (task.history, task.parameters()) {
         let bytes = sketch_bytes(&history, parameters as usize) * members;
         said.push(format!("the history adds {bytes} bytes to a block each round"));
@@ -158,7 +195,8 @@ mod tests {
     #[test]
     fn every_profile_makes_a_task_that_works_at_every_size() {
         for members in 1..=40 {
-            for profile in [Profile::Strict, Profile::Balanced, Profile::Plain] {
+            for profile in [Profile::Strict, Profile::Balanced, Profile::Evaluated, Profile::Plain]
+            {
                 let task = apply(profile, TaskSpec { rounds: 60, ..task(1, 3) }, members);
                 assert_eq!(check_task(&task, members), Ok(()), "{profile:?} {members}");
                 assert_eq!(task.history.is_some(), members >= 7 && profile != Profile::Plain);
@@ -174,5 +212,7 @@ mod tests {
         assert!(plain.contains("averaging withstands nobody"), "{plain}");
         assert!(balanced.contains("f = 4 members that begin to drift together"), "{balanced}");
         assert!(balanced.contains("after round 17"), "{balanced}");
+        let evaluated = said(Profile::Evaluated).join("; ");
+        assert!(evaluated.contains("it takes 9 members outside of the cell"), "{evaluated}");
     }
 }

@@ -10,6 +10,7 @@ pub use chain::{
     TaskStatus,
 };
 pub use round::{
-    CommitmentRecord, EvaluationRecord, Exclusion, PastRound, ReplayPlan, RosterLine, RoundRecord,
+    CommitmentRecord, EvaluationRecord, Exclusion, HarmRecord, PastRound, ReplayPlan, RosterLine,
+    RoundRecord,
 };
 pub use trust::{TrustRecord, TRUST_MICRO_INITIAL, TRUST_MICRO_ONE};

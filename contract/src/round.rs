@@ -71,6 +71,7 @@ fn open(context: &mut Context<'_>, spec: &TaskSpec, progress: &TaskProgress) {
         quarantined_absent: 0,
         candidates: Vec::new(),
         chosen: None,
+        harm: None,
         replays: None,
     };
     context.state.put(&state_key::task_progress(&spec.id), progress);

@@ -268,7 +268,8 @@ impl<'a> StateView<'a> {
 
     /// What a task remembers of its members; nothing when it keeps no history.
     pub fn past(&self, spec: &TaskSpec) -> Option<Past> {
-        let mut past = Past::new(spec.history?, spec.initial_model);
+        let harm = spec.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
+        let mut past = Past::new(spec.history?, spec.initial_model).with_harm(harm);
         let ids: Vec<MemberId> = self.list(state_key::MEMBERS);
         let known = ids.into_iter().filter_map(|id| {
             self.get(&state_key::history(&spec.id, &id)).map(|history| (id, history))

@@ -5,11 +5,14 @@ use fedledger_ledger::codec::to_canonical;
 use fedledger_ledger::limits::{
     CANDIDATES_MAX, ROUNDS_MAX, TASK_BYTES_MAX, TEXT_BYTES_MAX, WINDOW_MS_MAX,
 };
-use fedledger_ledger::task::{AggregationRule, HistoryPolicy, NormBand, TaskSpec, TrustPolicy};
+use fedledger_ledger::task::{
+    AggregationRule, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
+};
 use thiserror::Error;
 
 use crate::aggregate::{check_precondition, PreconditionError};
 use crate::canonical::{Schema, SchemaError, HEADER_BYTES};
+use crate::evaluation::SCORE_MILLI_MAX;
 
 /// Why a task cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -81,6 +84,9 @@ pub enum TaskFault {
     /// A history moves trust, so it needs a trust policy.
     #[error("a history without a trust policy has no effect: give both or neither")]
     HistoryWithoutTrust,
+    /// A cell is suspected for what the history keeps.
+    #[error("harm is measured of cells that the history suspects: give a history too")]
+    HarmWithoutHistory,
     /// Nobody moves together alone.
     #[error("a history finds members that moved together: with f = {byzantine} there are no two")]
     HistoryTooFew {
@@ -168,6 +174,17 @@ fn check_history(spec: &TaskSpec, policy: &HistoryPolicy) -> Result<(), TaskFaul
     in_range("rounds_in_a_row", u64::from(policy.rounds_in_a_row), 1, 1_000)
 }
 
+fn check_harm(spec: &TaskSpec, policy: &HarmPolicy) -> Result<(), TaskFault> {
+    if spec.history.is_none() {
+        return Err(TaskFault::HarmWithoutHistory);
+    }
+    // The first round's update is not counted among what a member usually sends.
+    in_range("observed_rounds", u64::from(policy.observed_rounds), 2, 1_000)?;
+    in_range("cosine_milli", u64::from(policy.cosine_milli), 1, 1_000)?;
+    in_range("allowance_milli", u64::from(policy.allowance_milli), 0, SCORE_MILLI_MAX as u64)?;
+    in_range("limit_milli", u64::from(policy.limit_milli), 1, 1_000_000)
+}
+
 fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
     let needed = 2 * u64::from(spec.byzantine) + 1;
     if u64::from(spec.updates_min) < needed {
@@ -178,7 +195,10 @@ fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
     if let Some(evaluation) = &spec.evaluation {
         in_range("window_ms of the evaluation", evaluation.window_ms, 1, WINDOW_MS_MAX)?;
         rules.extend(&evaluation.candidates);
-        in_range("number of candidates", rules.len() as u64, 1, CANDIDATES_MAX as u64)?;
+        evaluation.harm.as_ref().map_or(Ok(()), |policy| check_harm(spec, policy))?;
+        // The model without the suspected cell is one more.
+        let candidates = rules.len() + usize::from(evaluation.harm.is_some());
+        in_range("number of candidates", candidates as u64, 1, CANDIDATES_MAX as u64)?;
     }
     for (at, rule) in rules.iter().enumerate() {
         if rules[..at].contains(rule) {

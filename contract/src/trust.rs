@@ -28,8 +28,8 @@ pub enum RoundMark {
     Strike {
         /// Whether trust has fallen already, so that only the standing moves.
         already_fallen: bool,
-        /// Whether it rests on many rounds, so that none has to follow before quarantine.
-        decisive: bool,
+        /// What many rounds show, so that none has to follow before quarantine.
+        decisive: Option<TrustCause>,
     },
     /// Nothing.
     Neutral,
@@ -38,13 +38,18 @@ pub enum RoundMark {
 /// What a verdict says about its member; `contradicted` when equivocation was proved in the round.
 pub fn mark_of(verdict: &UpdateVerdict, contradicted: bool) -> RoundMark {
     if verdict.strike {
-        let decisive = verdict.reason == Reason::MovedTogether;
+        let decisive = match verdict.reason {
+            Reason::MovedTogether => Some(TrustCause::MovedTogether),
+            Reason::HarmfulTogether => Some(TrustCause::HarmfulTogether),
+            _ => None,
+        };
         return RoundMark::Strike { already_fallen: contradicted, decisive };
     }
     let empty = verdict.measures.contains(&(Measure::Norm, 0));
     match verdict.reason {
         Reason::NotRevealed
         | Reason::MemberSuspended
+        | Reason::CellLeftOut
         | Reason::NormTooSmall
         | Reason::RoundFailed => RoundMark::Neutral,
         _ if empty || contradicted => RoundMark::Neutral,
@@ -68,11 +73,9 @@ pub fn after_round(
             let trust_micro = lowered(before.trust_micro, divisor);
             let strikes = before.strikes.saturating_add(1);
             let due = strikes >= policy.strikes_to_quarantine;
-            let (standing, cause) = match before.standing {
-                Standing::Quarantine => (Standing::Quarantine, TrustCause::Strike),
-                _ if decisive && may_quarantine => {
-                    (Standing::Quarantine, TrustCause::MovedTogether)
-                }
+            let (standing, cause) = match (before.standing, decisive) {
+                (Standing::Quarantine, _) => (Standing::Quarantine, TrustCause::Strike),
+                (_, Some(cause)) if may_quarantine => (Standing::Quarantine, cause),
                 _ if due && may_quarantine => (Standing::Quarantine, TrustCause::StrikesInARow),
                 _ => (Standing::Probation, TrustCause::Strike),
             };
@@ -143,7 +146,8 @@ pub fn after_round_all(
     let moved = all(true);
     let quarantined =
         moved.iter().filter(|(record, _)| record.standing == Standing::Quarantine).count();
-    let causes = [TrustCause::StrikesInARow, TrustCause::MovedTogether];
+    let causes =
+        [TrustCause::StrikesInARow, TrustCause::MovedTogether, TrustCause::HarmfulTogether];
     let newly = moved.iter().any(|(_, cause)| causes.contains(cause));
     if newly && quarantined + others > f {
         return (all(false), true);

@@ -87,6 +87,12 @@ pub enum Reason {
     /// Over several rounds its member left its baseline together with others, in one direction.
     #[n(15)]
     MovedTogether,
+    /// Its member is in a cell whose updates the evaluators found harmful over many rounds.
+    #[n(16)]
+    HarmfulTogether,
+    /// The evaluations chose the model without its member's cell. No fault by itself.
+    #[n(17)]
+    CellLeftOut,
 }
 
 /// A named number that went into a verdict.
@@ -132,6 +138,20 @@ pub enum Measure {
     /// Rounds in a row in which the member was in a cell.
     #[n(10)]
     RoundsInCell,
+    /// By how much the suspected cell raises the loss, as the evaluators outside of it measured, in
+    /// millionths; 0 when it does not. See `fedledger_contract::evaluation`.
+    #[n(11)]
+    HarmMicro,
+    /// How many of these evaluators measured harm.
+    #[n(12)]
+    HarmAgreeing,
+    /// How many evaluators there were.
+    #[n(13)]
+    HarmEvaluators,
+    /// What the harm of the cells that the member was in has added up to over the rounds, in
+    /// thousandths of the spread among evaluators.
+    #[n(14)]
+    HarmSumMilli,
 }
 
 /// The verdict on one update with what it rests on.
@@ -243,6 +263,11 @@ pub struct Candidate {
     /// Digest of the model that would follow.
     #[n(2)]
     pub model: Digest,
+    /// The suspected cell whose updates were left out of it, by member id; absent where everybody's
+    /// entered.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without: Option<Vec<MemberId>>,
 }
 
 /// The model that a round leads to.

@@ -221,6 +221,9 @@ pub enum TrustCause {
     /// The members' histories show that it moved together with others.
     #[n(7)]
     MovedTogether,
+    /// The evaluators found the cell that it is in harmful over many rounds.
+    #[n(8)]
+    HarmfulTogether,
     /// It announced a change of its data.
     #[n(9)]
     DataChanged,

@@ -237,6 +237,32 @@ pub struct EvaluationSpec {
     /// Length of the phase in milliseconds of block time.
     #[n(1)]
     pub window_ms: u64,
+    /// Whether a suspected cell's harm is measured, and when it counts; needs a history.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harm: Option<HarmPolicy>,
+}
+
+/// When members are suspected of acting together without a baseline, and when the harm that
+/// evaluators measure of them is a strike; definitions in `fedledger_contract::history`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct HarmPolicy {
+    /// Observed rounds of a member before it can be in a suspected cell.
+    #[n(0)]
+    pub observed_rounds: u32,
+    /// A member is in a cell when the mean cosine between what it usually sends and what the
+    /// others of the cell do is at least this many thousandths, 1 to 1000.
+    #[n(1)]
+    pub cosine_milli: u32,
+    /// Harm that does not count yet, in thousandths of the spread among evaluators: it is taken off
+    /// each round's.
+    #[n(2)]
+    pub allowance_milli: u32,
+    /// What is left adds up over the rounds; over this many thousandths it is a strike.
+    #[n(3)]
+    pub limit_milli: u32,
 }
 
 /// A federated training task. The number of members changes; f is fixed by the task, so that a

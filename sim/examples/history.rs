@@ -2,20 +2,24 @@
 //! quarantined, accuracy, recall and worst site beside plain averaging and attackers absent.
 //!
 //! `cargo run --release -p fedledger-sim --example history -- <first seed> <seeds> [words...]` runs
-//! the cases whose name holds every word. `PROFILE=strict` measures that profile instead of the
-//! balanced one, `HISTORY=none` leaves the history out.
+//! the cases whose name holds every word. `PROFILE=strict` or `evaluated` measures that profile
+//! instead of the balanced one, `HISTORY=none` leaves the history out, `REPORTS=inverted` or
+//! `framing` makes the hostile members lie about candidates.
 
 use std::error::Error;
 
 use fedledger_contract::profile::{apply, Profile};
 use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::attack::silent_drift::{Form, SilentDrift};
-use fedledger_sim::attack::{Alie, Attack, InnerProduct, Knowledge, LabelFlip, MinMax, MinSum};
+use fedledger_sim::attack::{
+    Alie, Attack, Framing, InnerProduct, Knowledge, LabelFlip, MinMax, MinSum,
+};
 use fedledger_sim::attack::{PoisonedFl, Rop, Schedule, SignFlip};
 use fedledger_sim::comparison::{default_task, mean_task};
 use fedledger_sim::data::synthetic::Synthetic;
 use fedledger_sim::data::{hospitals, load_csv_folder, reference_data, split, train_test, wdbc};
 use fedledger_sim::data::{CsvOptions, Dataset, Site, Skew};
+use fedledger_sim::federation::Evaluations;
 use fedledger_sim::metrics::Metrics;
 use fedledger_sim::scenario::Scenario;
 use fedledger_sim::seed;
@@ -70,6 +74,20 @@ fn data() -> Vec<(&'static str, Sites)> {
             scenario(made.generate(seed)?.0, local, seed)
         })
     };
+    // As in the scenario `silent-drift`.
+    let referral = |local| -> Sites {
+        Box::new(move |seed| {
+            let made = Synthetic {
+                rows: 150,
+                prevalence: 0.65,
+                signal: 6.0,
+                prevalence_shift: 0.3,
+                feature_shift: 0.2,
+                ..Synthetic::default()
+            };
+            scenario(made.generate(seed)?.0, local, seed)
+        })
+    };
     let stroke = |local| -> Sites { Box::new(move |seed| scenario(stroke(seed)?, local, seed)) };
     let skewed = |alpha| Skew::Label { alpha };
     vec![
@@ -79,6 +97,7 @@ fn data() -> Vec<(&'static str, Sites)> {
         ("wdbc skewed long", cancer(skewed(1.0), (3, 16))),
         ("wdbc very skewed short", cancer(skewed(0.5), (1, 32))),
         ("generated short", generated(0.5, (1, 32))),
+        ("referral short", referral((1, 32))),
         ("generated long", generated(1.0, (3, 16))),
         ("stroke short", stroke((1, 32))),
         ("stroke long", stroke((3, 16))),
@@ -171,6 +190,14 @@ fn attacks() -> Vec<(&'static str, Hostile)> {
         ("alie", Some((Attack::Alie(Alie::default()), later))),
         ("sign flip", Some((Attack::SignFlip(SignFlip { scale: 1.0 }), later))),
         ("label flip", Some((Attack::LabelFlip(LabelFlip::default()), later))),
+        ("flip from round 1", Some((Attack::LabelFlip(LabelFlip::default()), Schedule::default()))),
+        ("drift 2 from round 1", Some((drift(Form::Directed, 2.0), Schedule::default()))),
+        (
+            "decorrelated 2 from round 1",
+            Some((drift(Form::Decorrelated, 2.0), Schedule::default())),
+        ),
+        ("framing from round 1", Some((Attack::Framing(Framing::default()), Schedule::default()))),
+        ("framing later", Some((Attack::Framing(Framing::default()), later))),
         ("min-max", Some((Attack::MinMax(MinMax::default()), later))),
         ("min-sum", Some((Attack::MinSum(MinSum::default()), later))),
         ("rop", Some((Attack::Rop(Rop::default()), later))),
@@ -194,6 +221,7 @@ struct Run {
 fn balanced(scenario: &Scenario) -> Outcome<TaskSpec> {
     let profile = match std::env::var("PROFILE").as_deref() {
         Ok("strict") => Profile::Strict,
+        Ok("evaluated") => Profile::Evaluated,
         _ => Profile::Balanced,
     };
     let mut task = apply(profile, default_task(scenario)?, scenario.sites.len());
@@ -210,6 +238,11 @@ fn run(mut scenario: Scenario, hostile: Option<&(Attack, Schedule)>, seed: u64) 
         scenario = scenario.with_hostile(&lot[..4]);
         scenario.attack = attack.clone();
         scenario.schedule = *schedule;
+        scenario.evaluations = match std::env::var("REPORTS").as_deref() {
+            Ok("inverted") => Evaluations::Inverted,
+            Ok("framing") => Evaluations::Framing,
+            _ => Evaluations::Honest,
+        };
     }
     let honest = scenario.honest();
     let mut federation = scenario.federation(balanced(&scenario)?, Knowledge::Colluders)?;

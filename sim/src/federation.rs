@@ -10,6 +10,7 @@
 //! number of threads cannot change a bit of the result.
 
 mod counterfactual;
+mod evaluation;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,7 @@ use fedledger_contract::history::Past;
 use fedledger_contract::judge::{
     judge, Content, RoundInputs, RoundJudgement, Submission, NORM_ROUNDS,
 };
-use fedledger_contract::records::TrustRecord;
+use fedledger_contract::records::{HarmRecord, TrustRecord};
 use fedledger_contract::round::median_norm;
 use fedledger_contract::trust::{after_round_all, mark_of};
 use fedledger_ledger::decision::{Deviation, RoundFailure, UpdateVerdict};
@@ -31,6 +32,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use thiserror::Error;
 
 pub use counterfactual::PlainAverage;
+pub use evaluation::{loss_micro, Evaluations, EVALUATION_SHARE};
 
 use crate::attack::{Knowledge, PublicRecord};
 use crate::model::ModelSpec;
@@ -82,6 +84,8 @@ pub struct RoundReport {
     pub trust: Vec<TrustRecord>,
     /// Digest of the model after the round.
     pub model: Digest,
+    /// What the evaluators measured of the suspected cell, where the task has that.
+    pub harm: Option<HarmRecord>,
 }
 
 /// A consortium that trains one task in process.
@@ -100,6 +104,8 @@ pub struct Federation {
     plain: PlainAverage,
     record: PublicRecord,
     past: Option<Past>,
+    /// In the order of members, where the task has an evaluation phase.
+    held_out: Vec<Option<evaluation::HeldOut>>,
     round: u64,
     frozen: bool,
 }
@@ -117,7 +123,7 @@ impl Federation {
     /// When there is no trainer or `initial` has another number of parameters than the model.
     pub fn new(
         names: &[String],
-        trainers: Vec<Trainer>,
+        mut trainers: Vec<Trainer>,
         task: TaskSpec,
         knowledge: Knowledge,
         initial: &[f32],
@@ -131,12 +137,17 @@ impl Federation {
         let spec = trainers.first().expect("a consortium has members").spec;
         let schema = Schema::of(&task)?;
         let model = schema.quantise(&named_bits(&spec, initial))?;
+        let held_out =
+            task.evaluation.as_ref().map_or_else(Vec::new, |_| evaluation::hold_out(&mut trainers));
+        let harm = task.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
+        let past = task.history.map(|policy| Past::new(policy, task.initial_model).with_harm(harm));
         Ok(Self {
+            held_out,
             trust: vec![TrustRecord::default(); members.len()],
             plain: PlainAverage::new(&model),
             record: PublicRecord::new(to_floats(&schema, &model)),
             members,
-            past: task.history.map(|policy| Past::new(policy, task.initial_model)),
+            past,
             trainers,
             task,
             schema,
@@ -198,14 +209,18 @@ impl Federation {
         let num_examples: Vec<u64> = updates.iter().map(|update| update.num_examples).collect();
         self.plain.add(values.view(), &num_examples);
         let revealed = self.revealed(values.view());
-        let RoundJudgement { aggregate, verdicts, deviations } =
-            judge(&self.task.rule, self.inputs(values, &num_examples)?);
+        let inputs = self.inputs(values, &num_examples)?;
+        let (judgement, harm) = match self.task.evaluation {
+            None => (judge(&self.task.rule, inputs), None),
+            Some(_) => self.judge_evaluated(inputs)?,
+        };
+        let RoundJudgement { aggregate, verdicts, deviations } = judgement;
         let led_to = aggregate.and_then(|aggregate| {
             let model = add_to_model(&self.model, &aggregate);
             model.map(|model| (model, aggregate)).map_err(|_| RoundFailure::ModelOutOfRange)
         });
         if led_to.is_ok() {
-            self.remember(&deviations.unwrap_or_default());
+            self.remember(&deviations.unwrap_or_default(), harm.as_ref());
         }
         self.move_trust(&verdicts);
         let failure = led_to.as_ref().err().copied();
@@ -227,6 +242,7 @@ impl Federation {
             verdicts,
             trust: self.trust.clone(),
             model: self.schema.digest_of(&self.model)?,
+            harm,
         })
     }
 
@@ -288,12 +304,13 @@ impl Federation {
         })
     }
 
-    fn remember(&mut self, deviations: &[Deviation]) {
+    fn remember(&mut self, deviations: &[Deviation], harm: Option<&HarmRecord>) {
         let Some(past) = self.past.as_mut().filter(|_| !deviations.is_empty()) else { return };
         let members = self.members.iter().zip(&self.trust);
         let in_quarantine = members.filter(|(_, t)| t.standing == Standing::Quarantine);
         let in_quarantine = in_quarantine.map(|(member, _)| member.clone()).collect();
         past.advance(deviations, &in_quarantine, self.task.byzantine as usize);
+        past.weigh(harm, &in_quarantine);
     }
 
     fn move_trust(&mut self, verdicts: &[UpdateVerdict]) {

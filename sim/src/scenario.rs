@@ -20,7 +20,7 @@ use crate::data::{
     Dataset, Site, Skew,
 };
 use crate::defaults;
-use crate::federation::{named_bits, Federation, FederationError};
+use crate::federation::{named_bits, Evaluations, Federation, FederationError};
 use crate::metrics::Metrics;
 use crate::model::{ModelSpec, Training};
 use crate::seed;
@@ -66,6 +66,8 @@ pub struct Scenario {
     pub attack: Attack,
     /// When and how hard they do it.
     pub schedule: Schedule,
+    /// What they report of a round's candidates.
+    pub evaluations: Evaluations,
     /// Honest change-points; at most one for each member.
     pub changes: Vec<ChangePoint>,
     /// The model.
@@ -171,6 +173,7 @@ impl Scenario {
             hostile,
             attack,
             schedule: Schedule::default(),
+            evaluations: Evaluations::Honest,
             changes: Vec::new(),
             spec: ModelSpec::Logistic { features },
             training: defaults::TRAINING,
@@ -255,12 +258,10 @@ impl Scenario {
         let data: Vec<Arc<Dataset>> =
             self.sites.iter().map(|site| Arc::new(site.train.clone())).collect();
         let coalition = (!self.hostile.is_empty()).then(|| {
-            Arc::new(Coalition::new(
-                self.attack.clone(),
-                self.schedule,
-                self.sites.len(),
-                self.hostile.iter().map(|&k| (k, Arc::clone(&data[k]))).collect(),
-            ))
+            let rows = self.hostile.iter().map(|&k| (k, Arc::clone(&data[k]))).collect();
+            let (attack, members) = (self.attack.clone(), self.sites.len());
+            let coalition = Coalition::new(attack, self.schedule, members, rows);
+            Arc::new(coalition.reporting(self.evaluations))
         });
         let trainers = data.into_iter().enumerate().map(|(member, data)| Trainer {
             member,

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::attack::{Attack, Knowledge, Lesson, PublicRecord, Schedule, Situation};
 use crate::data::Dataset;
+use crate::federation::Evaluations;
 use crate::model::{train, ModelSpec, Tensor, Training, VALUE_MAX};
 use crate::seed;
 
@@ -56,6 +57,8 @@ pub struct Coalition {
     pub members: usize,
     /// Index and training rows of each hostile member, the leader first.
     pub hostile: Vec<(usize, Arc<Dataset>)>,
+    /// What they report of a round's candidates.
+    pub evaluations: Evaluations,
     indices: Vec<usize>,
     pooled: Dataset,
 }
@@ -75,7 +78,14 @@ impl Coalition {
         let pooled = Dataset::union(hostile.iter().map(|(_, data)| data.as_ref()));
         let pooled = pooled.expect("a coalition has members");
         let indices = hostile.iter().map(|(member, _)| *member).collect();
-        Self { attack, schedule, members, hostile, indices, pooled }
+        let evaluations = Evaluations::Honest;
+        Self { attack, schedule, members, hostile, evaluations, indices, pooled }
+    }
+
+    /// The same with other reports on candidates than honest ones.
+    #[must_use]
+    pub fn reporting(self, evaluations: Evaluations) -> Self {
+        Self { evaluations, ..self }
     }
 }
 

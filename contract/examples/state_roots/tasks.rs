@@ -30,6 +30,7 @@ pub fn tasks() -> Vec<TaskSpec> {
             Rule::Mean,
         ],
         window_ms: 3_000,
+        harm: None,
     };
     vec![
         TaskSpec { updates_min: 7, ..task("bulyan", Rule::Bulyan, SMALL) },

@@ -296,7 +296,7 @@ proptest! {
     #[test]
     fn random_schedules_never_panic_and_replay_to_the_same_roots(steps in steps()) {
         let candidates = vec![AggregationRule::Mean];
-        let evaluation = Some(EvaluationSpec { candidates, window_ms: EVALUATE_MS });
+        let evaluation = Some(EvaluationSpec { candidates, window_ms: EVALUATE_MS, harm: None });
         let mut ledger = Ledger::new(5, vec![TaskSpec { evaluation, rounds: 4, ..task(1, 3) }]);
         for step in &steps {
             let transactions = transactions(&mut ledger, step);

@@ -79,7 +79,8 @@ fn rules_are_refused_where_their_precondition_fails() {
     );
     check_task(|t| t.rule = AggregationRule::Bulyan, "with 5 updates and f = 2");
     check_task(|t| t.rule = AggregationRule::GeometricMedian { iterations: 0 }, "iterations");
-    let evaluation = |candidates, window_ms| Some(EvaluationSpec { candidates, window_ms });
+    let evaluation =
+        |candidates, window_ms| Some(EvaluationSpec { candidates, window_ms, harm: None });
     check_task(|t| t.evaluation = evaluation(vec![AggregationRule::Bulyan], EVALUATE_MS), "bulyan");
     check_task(|t| t.evaluation = evaluation(vec![], 0), "window_ms of the evaluation is 0");
     check_task(

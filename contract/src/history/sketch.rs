@@ -114,7 +114,7 @@ fn norm(values: &[i64]) -> u64 {
 }
 
 /// The middle value, or the mean of the two middle ones rounded half to even.
-pub(super) fn median_i64(mut values: Vec<i64>) -> i64 {
+pub(crate) fn median_i64(mut values: Vec<i64>) -> i64 {
     values.sort_unstable();
     let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
     let middle = div_half_even(i128::from(lower) + i128::from(upper), 2);

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::ids::{Digest, MemberId};
-use fedledger_ledger::task::HistoryPolicy;
+use fedledger_ledger::task::{HarmPolicy, HistoryPolicy};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::sketch::{median_i64, values};
-use super::{observe, sketch_bytes, MemberHistory, Past, Row, UNIT};
+use super::{observe, sketch_bytes, MemberHistory, Past, Row, UNIT, USUAL};
+use crate::records::HarmRecord;
 
 const POLICY: HistoryPolicy = HistoryPolicy {
     sketch_width: 16,
@@ -98,6 +99,80 @@ fn one_that_changes_alone_and_those_that_were_always_alike_are_not_found() {
         assert_eq!(found(13, seed, 40, alone), [0usize; 0], "seed {seed}");
         let always = |_: u32, k: usize| if k < 4 { 2_000 } else { 0 };
         assert_eq!(found(13, seed, 40, always), [0usize; 0], "seed {seed}");
+    }
+}
+
+const HARM: HarmPolicy = HarmPolicy {
+    observed_rounds: 6,
+    cosine_milli: 300,
+    allowance_milli: 1_000,
+    limit_milli: 4_000,
+};
+
+/// A past of `rounds` rounds in which the first four of 13 members are always alike.
+fn alike(seed: u64, rounds: u32, push: i32) -> Past {
+    let mut past = Past::new(POLICY, SEED).with_harm(Some(HARM));
+    let mut stream = Stream::new(13, 12, seed);
+    for _ in 0..rounds {
+        let rows = stream.round(|k| if k < 4 { push } else { 0 });
+        past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 4);
+    }
+    past
+}
+
+fn everybody() -> BTreeSet<MemberId> {
+    (0..13).map(member).collect()
+}
+
+#[test]
+fn those_that_always_pull_together_are_suspected_without_a_baseline() {
+    for seed in 0..5 {
+        let past = alike(seed, 8, 2_000);
+        let cell: Vec<MemberId> = (0..4).map(member).collect();
+        assert_eq!(past.suspects(&everybody(), 4), Some(cell.clone()), "seed {seed}");
+        // No more than may be hostile, none that does not stand, nobody alone, nobody too soon.
+        let three = past.suspects(&everybody(), 3).expect("three are bound as well");
+        assert!(three.len() == 3 && three.iter().all(|id| cell.contains(id)), "{three:?}");
+        let others: BTreeSet<MemberId> = (1..13).map(member).collect();
+        assert_eq!(
+            past.suspects(&others, 4).map(|cell| cell[..3].to_vec()),
+            Some(cell[1..].to_vec())
+        );
+        assert_eq!(past.suspects(&everybody(), 1), None);
+        assert_eq!(alike(seed, 5, 2_000).suspects(&everybody(), 4), None);
+        assert_eq!(Past { harm: None, ..past }.suspects(&everybody(), 4), None);
+    }
+}
+
+#[test]
+fn harm_adds_up_over_the_allowance_and_shrinks_without_suspicion() {
+    let mut past = alike(1, 8, 2_000);
+    let cell: Vec<MemberId> = (0..4).map(member).collect();
+    let harm = |score_milli| HarmRecord {
+        cell: cell.clone(),
+        harm_micro: 1,
+        score_milli,
+        agreeing: 9,
+        evaluators: 9,
+    };
+    let nobody = BTreeSet::new();
+    let sum = |past: &Past, k| past.members[&member(k)].harm_milli;
+    assert!(past.weigh(Some(&harm(3_000)), &nobody).is_empty());
+    assert_eq!((sum(&past, 0), sum(&past, 4)), (Some(2_000), Some(0)));
+    let found = past.weigh(Some(&harm(3_000)), &nobody);
+    let found: Vec<_> = found.into_iter().map(|one| (one.member, one.sum_milli)).collect();
+    assert_eq!(found, cell.iter().map(|id| (id.clone(), 4_000)).collect::<Vec<_>>());
+    // The sum has an end, and in quarantine it shrinks until the strikes do.
+    (0..9).for_each(|_| drop(past.weigh(Some(&harm(3_000)), &nobody)));
+    assert_eq!(sum(&past, 0), Some(8_000));
+    let known: BTreeSet<MemberId> = cell.iter().cloned().collect();
+    let struck = (0..40).take_while(|_| !past.weigh(None, &known).is_empty()).count();
+    assert_eq!(struck, (8_000 - 2_000) / 250);
+    // A cell that helps, or harms no more than is allowed for, never comes to anything.
+    let mut past = alike(1, 8, 2_000);
+    for score in [1_000, -3_000, 500, 1_000, 0] {
+        assert!(past.weigh(Some(&harm(score)), &nobody).is_empty());
+        assert_eq!(sum(&past, 0), Some(0));
     }
 }
 
@@ -191,6 +266,19 @@ proptest! {
         let mut history = MemberHistory::default();
         rounds.iter().for_each(|row| history.observe(&POLICY, row));
         let (baseline, shifts) = naive(&POLICY, &rounds);
+        let mut usual = MemberHistory::default();
+        for row in &rounds {
+            usual.grow_usual(row);
+            usual.observed += 1;
+        }
+        let later: Vec<&Vec<i16>> = rounds.iter().skip(1).collect();
+        for (column, found) in usual.usual.iter().flatten().enumerate() {
+            let mean = later.iter().enumerate().fold(0.0, |mean, (k, row)| {
+                let parts = (k + 1).min(USUAL as usize) as f64;
+                mean + (f64::from(row[column]) / UNIT as f64 - mean) / parts
+            });
+            prop_assert!((f64::from(*found) / (4096.0 * 256.0) - mean).abs() < 1e-4);
+        }
         let fine = 4096.0 * 256.0;
         for (found, expected) in history.baseline.iter().zip(&baseline) {
             prop_assert!((f64::from(*found) / fine - expected).abs() < 1e-5);
@@ -207,8 +295,8 @@ proptest! {
         turn in 0usize..8,
     ) {
         let advance = |turn: usize| {
-            let mut past = Past::new(POLICY, SEED);
-            let mut all = Vec::new();
+            let mut past = Past::new(POLICY, SEED).with_harm(Some(HARM));
+            let (mut all, mut cells) = (Vec::new(), Vec::new());
             for round in 0..rounds {
                 let mut turned = rows.clone();
                 let middle = (round * 3 + 1) % turned.len();
@@ -222,8 +310,9 @@ proptest! {
                 let mut seen = observe(&POLICY, &SEED, &rows).unwrap_or_default();
                 seen.sort_by(|a, b| a.member.cmp(&b.member));
                 all.extend(past.advance(&seen, &[member(0)].into(), 2));
+                cells.push(past.suspects(&everybody(), 2));
             }
-            (past, all)
+            (past, all, cells)
         };
         prop_assert_eq!(advance(0), advance(turn));
     }

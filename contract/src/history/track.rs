@@ -14,6 +14,10 @@ pub const SCALES: [(i64, i64); 3] = [(3, 10), (1, 10), (3, 100)];
 /// small λ still moves them.
 const FINER_BITS: u32 = 8;
 
+/// The latest round weighs one part in so many in what a member usually sends, once it was observed
+/// as often; until then all rounds but the first weigh the same.
+pub const USUAL: u32 = 20;
+
 /// One, in the fixed point of the weights of a mean.
 const WEIGHT_ONE: u64 = 1 << 30;
 
@@ -41,12 +45,45 @@ pub struct MemberHistory {
     /// Rounds in a row in which it was in a cell.
     #[n(4)]
     pub in_cell: u32,
+    /// What it usually sends, baseline or not: the mean of its deviations since the second round,
+    /// later ones weighing [`USUAL`], in 2^-20 of a median deviation. Kept where harm is measured.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<Vec<i32>>,
+    /// What the harm of the cells it was in has added up to, in thousandths of the spread among
+    /// evaluators. Kept where harm is measured.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harm_milli: Option<u32>,
 }
 
 impl MemberHistory {
     /// Rounds since the baseline was complete; nothing before.
     pub fn rounds_judged(&self, policy: &HistoryPolicy) -> Option<u32> {
         self.observed.checked_sub(policy.settle_rounds + policy.baseline_rounds)
+    }
+
+    /// Adds one deviation to what the member usually sends.
+    pub(super) fn grow_usual(&mut self, deviation: &[i16]) {
+        // The first round's update is like no later one.
+        let parts = i128::from(self.observed.min(USUAL));
+        if parts == 0 {
+            return;
+        }
+        let usual = self.usual.get_or_insert_with(|| vec![0; deviation.len()]);
+        for (mean, &value) in usual.iter_mut().zip(deviation) {
+            let away = (i64::from(value) << FINER_BITS) - i64::from(*mean);
+            let step = div_half_even(i128::from(away), parts);
+            *mean += i32::try_from(step).expect("a mean lies between what it averages");
+        }
+    }
+
+    /// Lets a round's harm count; see [`super::Past::weigh`].
+    pub(super) fn add_harm(&mut self, step_milli: i64, most_milli: u32) -> u32 {
+        let sum = i64::from(self.harm_milli.unwrap_or(0)) + step_milli;
+        let sum = sum.clamp(0, i64::from(most_milli)) as u32;
+        self.harm_milli = Some(sum);
+        sum
     }
 
     /// Adds one deviation.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fedledger_ledger::decision::{Reason, RoundFailure};
 use fedledger_ledger::entry::Standing;
-use fedledger_ledger::ids::Digest;
+use fedledger_ledger::ids::{Digest, MemberId};
 use fedledger_ledger::task::{AggregationRule, NormBand};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 use sha2::{Digest as _, Sha256};
@@ -16,6 +16,7 @@ use super::{Content, RoundInputs, RoundJudgement, Submission, Terms};
 use crate::aggregate::{self, aggregate_on, check_precondition, norms_squared, Aggregation};
 use crate::history::Past;
 use crate::integer::{isqrt_u128, median_u64};
+use crate::records::HarmRecord;
 use crate::round::updates_needed;
 
 /// Where a submission stands after admission.
@@ -25,6 +26,8 @@ pub(super) enum Place {
     Admitted,
     /// Its row is only scored: the member is in quarantine.
     Shadow,
+    /// Its row is only scored: the evaluations chose the model without its member's cell.
+    LeftOut,
     /// It does not enter. A member in quarantine keeps that verdict when only the norm is at fault.
     Refused { reason: Reason, value: u64, threshold: u64 },
 }
@@ -58,6 +61,8 @@ pub struct Admission {
     pub(super) suspects: usize,
     /// What is known of past rounds, when the task keeps a history.
     pub(super) past: Option<Past>,
+    /// What the evaluators measured of a suspected cell in this round.
+    pub(super) harm: Option<HarmRecord>,
 }
 
 /// Admits the updates of a round; see [the module's documentation](super).
@@ -94,6 +99,7 @@ pub fn admit(inputs: RoundInputs) -> Admission {
         quarantined_absent,
         suspects,
         past,
+        harm: None,
     };
     admission.weigh();
     admission
@@ -189,7 +195,7 @@ fn apply_norm_band(lines: &mut [Line], values: &mut Array2<i32>, band: NormBand,
 /// Nothing is copied aside: a matrix can be most of a machine's memory.
 fn arrange(lines: &mut [Line], values: &mut Array2<i32>) {
     let mut order: Vec<usize> = Vec::new();
-    for place in [Place::Admitted, Place::Shadow] {
+    for place in [Place::Admitted, Place::LeftOut, Place::Shadow] {
         let at = (0..lines.len()).filter(|&at| lines[at].place == place);
         order.extend(at);
     }
@@ -223,7 +229,7 @@ fn is_suspect(line: &Line) -> bool {
         Place::Refused { reason, .. } => {
             matches!(reason, Reason::Equivocation | Reason::SchemaMismatch | Reason::LengthMismatch)
         }
-        Place::Admitted | Place::Shadow => false,
+        Place::Admitted | Place::LeftOut | Place::Shadow => false,
     };
     let suspended = matches!(line.place, Place::Refused { reason: Reason::MemberSuspended, .. });
     proved || line.submission.trust.standing == Standing::Quarantine && !suspended
@@ -248,6 +254,32 @@ impl Admission {
         for (at, weight_micro) in admitted.into_iter().zip(weights) {
             self.lines[at].weight_micro = weight_micro;
         }
+    }
+
+    /// The members whose harm the evaluators are to measure; see [`Past::suspects`]. None when
+    /// nobody of the f is left unknown but one.
+    pub fn suspects(&self) -> Option<Vec<MemberId>> {
+        let admitted = self.lines.iter().filter(|line| line.place == Place::Admitted);
+        let standing = admitted.map(|line| line.submission.member.clone()).collect();
+        self.past.as_ref()?.suspects(&standing, self.byzantine())
+    }
+
+    /// Leaves the updates of a cell out, as if its members were in quarantine.
+    pub fn leave_out(&mut self, cell: &[MemberId]) {
+        for line in &mut self.lines {
+            if line.place == Place::Admitted && cell.contains(&line.submission.member) {
+                line.place = Place::LeftOut;
+                line.weight_micro = 0;
+                self.suspects += 1;
+            }
+        }
+        arrange(&mut self.lines, &mut self.values);
+        self.weigh();
+    }
+
+    /// Heeds what the evaluators measured of a suspected cell in this round.
+    pub fn heed(&mut self, harm: Option<HarmRecord>) {
+        self.harm = harm;
     }
 
     /// Number of updates that enter.

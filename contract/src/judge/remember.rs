@@ -7,7 +7,8 @@ use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::MemberId;
 
 use super::admission::{Admission, Line, Place};
-use crate::history::{observe, Finding, Row};
+use crate::history::{observe, Finding, HarmFinding, Past, Row};
+use crate::records::HarmRecord;
 
 /// Observes the round's updates and lets members that moved together feel it. Nothing when the task
 /// keeps no history or nothing can be measured.
@@ -27,21 +28,60 @@ pub(super) fn remember(
         .collect();
     let f = admission.terms.byzantine;
     let findings = past.advance(&deviations, &in_quarantine, f);
-    let known = in_quarantine.len() + admission.quarantined_absent;
-    let newly = strongest(&findings, &in_quarantine, f.saturating_sub(known));
+    let harmful = past.weigh(admission.harm.as_ref(), &in_quarantine);
+    // A cell is of those that stand and of no more than may still be hostile, and goes first.
+    let struck: BTreeSet<MemberId> = harmful.iter().map(|one| one.member.clone()).collect();
+    let known = in_quarantine.union(&struck).count() + admission.quarantined_absent;
+    let newly = strongest(&findings, &in_quarantine, &struck, f.saturating_sub(known));
     for finding in findings {
-        let strikes = in_quarantine.contains(&finding.member) || newly.contains(&finding.member);
-        let verdict = verdicts.iter_mut().find(|verdict| verdict.member == finding.member);
+        let member = &finding.member;
+        let strikes = in_quarantine.contains(member) || newly.contains(member);
+        let verdict = verdicts.iter_mut().find(|verdict| verdict.member == *member);
         let verdict = verdict.expect("whoever was observed has a verdict");
         say(verdict, finding, u64::from(past.policy.bond_milli), strikes);
     }
+    say_harm(admission.harm.as_ref(), &past, &harmful, verdicts);
     Some(deviations)
+}
+
+/// Writes what was measured of the cell into the verdicts on its members, and who is struck for it.
+fn say_harm(
+    harm: Option<&HarmRecord>,
+    past: &Past,
+    harmful: &[HarmFinding],
+    verdicts: &mut [UpdateVerdict],
+) {
+    let limit = past.harm.map_or(0, |policy| u64::from(policy.limit_milli));
+    for verdict in verdicts {
+        let finding = harmful.iter().find(|one| one.member == verdict.member);
+        let harm = harm.filter(|harm| harm.cell.contains(&verdict.member));
+        if let Some(finding) = finding {
+            verdict.reason = Reason::HarmfulTogether;
+            (verdict.value, verdict.threshold) = (finding.sum_milli, limit);
+            verdict.strike = true;
+            let others = |harm: &HarmRecord| {
+                harm.cell.iter().filter(|id| **id != verdict.member).cloned().collect()
+            };
+            verdict.together_with = harm.map(others).or(verdict.together_with.take());
+        }
+        if let Some(harm) = harm {
+            let micro = u64::try_from(harm.harm_micro).unwrap_or(0);
+            verdict.measures.push((Measure::HarmMicro, micro));
+            verdict.measures.push((Measure::HarmAgreeing, u64::from(harm.agreeing)));
+            verdict.measures.push((Measure::HarmEvaluators, u64::from(harm.evaluators)));
+        }
+        let sum = past.members.get(&verdict.member).and_then(|history| history.harm_milli);
+        if let Some(sum) = sum.filter(|&sum| sum > 0 || harm.is_some()) {
+            verdict.measures.push((Measure::HarmSumMilli, u64::from(sum)));
+        }
+    }
 }
 
 fn row<'a>(admission: &'a Admission, line: &Line) -> Option<Row<'a>> {
     let values = admission.values.row(line.row?);
     let values = values.to_slice().expect("the rows of an owned matrix are contiguous");
-    let enters = line.place == Place::Admitted;
+    // Whom the evaluators left out stands as before, and so does the centre.
+    let enters = matches!(line.place, Place::Admitted | Place::LeftOut);
     Some(Row { member: line.submission.member.clone(), values, enters })
 }
 
@@ -55,10 +95,12 @@ fn is_in_quarantine(line: &Line) -> bool {
 fn strongest(
     findings: &[Finding],
     in_quarantine: &BTreeSet<MemberId>,
+    struck: &BTreeSet<MemberId>,
     count: usize,
 ) -> BTreeSet<MemberId> {
+    let known = |id: &MemberId| in_quarantine.contains(id) || struck.contains(id);
     let mut free: Vec<&Finding> =
-        findings.iter().filter(|finding| !in_quarantine.contains(&finding.member)).collect();
+        findings.iter().filter(|finding| !known(&finding.member)).collect();
     free.sort_by_key(|finding| (std::cmp::Reverse(finding.bond_milli), finding.member.clone()));
     free.into_iter().take(count).map(|finding| finding.member.clone()).collect()
 }

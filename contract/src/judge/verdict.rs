@@ -80,7 +80,7 @@ pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgeme
         .iter()
         .map(|line| match line.place {
             Place::Refused { .. } => of_refused(admission, line),
-            Place::Admitted | Place::Shadow => {
+            Place::Admitted | Place::LeftOut | Place::Shadow => {
                 blank(admission, line, Verdict::Reject, Reason::RoundFailed)
             }
         })
@@ -180,6 +180,9 @@ fn of_line(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVer
     // The admitted rows come first, so those after them have no use.
     let used = scores.aggregation.per_update.get(row);
     let mut verdict = match used {
+        _ if line.place == Place::LeftOut => {
+            blank(admission, line, Verdict::Reject, Reason::CellLeftOut)
+        }
         None => blank(admission, line, Verdict::Quarantine, Reason::MemberQuarantined),
         Some(used) if !used.selected => {
             let verdict = blank(admission, line, Verdict::Reject, Reason::NotSelected);
@@ -188,7 +191,8 @@ fn of_line(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVer
         }
         Some(_) => entered(admission, line, scores),
     };
-    if let Some(policy) = outlier {
+    // Who was left out on suspicion is far from what was made without it.
+    if let Some(policy) = outlier.filter(|_| line.place != Place::LeftOut) {
         verdict.reason = Reason::Outlier;
         verdict.value = ratio_milli(distance, scores.median_distance);
         verdict.threshold = u64::from(policy.outlier_milli);

@@ -53,6 +53,32 @@ pub struct RoundRecord {
     /// The earlier round whose updates it decides again, when it does.
     #[n(12)]
     pub replays: Option<RoundNumber>,
+    /// What the evaluations say of the suspected cell, once they are closed and when they are enough.
+    #[n(13)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harm: Option<HarmRecord>,
+}
+
+/// What the evaluators outside of a suspected cell measured of it in one round; definitions in
+/// [`crate::evaluation`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct HarmRecord {
+    /// The cell, by member id.
+    #[n(0)]
+    pub cell: Vec<MemberId>,
+    /// By how much it raises the loss, in millionths; negative where it helps.
+    #[n(1)]
+    pub harm_micro: i64,
+    /// That in thousandths of the spread among the evaluators, limited both ways.
+    #[n(2)]
+    pub score_milli: i64,
+    /// How many of the evaluators measured harm.
+    #[n(3)]
+    pub agreeing: u32,
+    /// How many there were.
+    #[n(4)]
+    pub evaluators: u32,
 }
 
 /// What the decision of a round that led to a model rested on, kept for

@@ -11,7 +11,7 @@ use fedledger_ledger::task::TaskSpec;
 
 use super::{finish, running, updates_needed, Origin};
 use crate::context::Context;
-use crate::evaluation::choose;
+use crate::evaluation::conclude;
 use crate::records::{CommitmentRecord, Exclusion, MemberRecord, RosterLine, RoundRecord};
 use crate::state_key;
 
@@ -187,25 +187,26 @@ fn leave_evaluate(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, 
     }
     let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     let deadline = context.time.after(spec.decide_window_ms);
-    let losses = counted_losses(context, task, &active);
-    let chosen = choose(&losses, round.candidates.len(), spec.byzantine as usize);
-    let round = RoundRecord { chosen: Some(chosen as u32), ..round };
+    let counted = counted_losses(context, task, &active);
+    let policy = spec.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
+    let (chosen, harm) =
+        conclude(&round.candidates, &counted, policy.as_ref(), spec.byzantine as usize);
+    let round = RoundRecord { chosen: Some(chosen as u32), harm, ..round };
     enter(context, task, round, Phase::Decide, deadline);
     true
 }
 
-/// The losses that count: of active members that are not in quarantine.
+/// The losses that count, with whose they are: of active members that are not in quarantine.
 fn counted_losses(
     context: &Context<'_>,
     task: &TaskId,
     active: &[Rc<MemberRecord>],
-) -> Vec<Vec<u64>> {
+) -> Vec<(MemberId, Vec<u64>)> {
     active
         .iter()
         .map(|member| &member.spec.id)
         .filter(|id| !is_quarantined(context, task, id))
-        .filter_map(|id| context.state.evaluation(task, id))
-        .map(|record| record.losses_micro)
+        .filter_map(|id| Some((id.clone(), context.state.evaluation(task, id)?.losses_micro)))
         .collect()
 }
 

@@ -155,10 +155,12 @@ fn remember(
         .filter(|line| line.trust.standing == Standing::Quarantine)
         .map(|line| line.member.clone())
         .collect();
+    let before = past.members.clone();
     past.advance(deviations, &in_quarantine, spec.byzantine as usize);
-    for deviation in deviations {
-        let history = &past.members[&deviation.member];
-        context.state.put(&state_key::history(&spec.id, &deviation.member), history);
+    past.weigh(round.harm.as_ref(), &in_quarantine);
+    let moved = past.members.iter().filter(|(id, history)| before.get(*id) != Some(*history));
+    for (member, history) in moved {
+        context.state.put(&state_key::history(&spec.id, member), history);
     }
 }
 

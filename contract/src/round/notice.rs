@@ -12,6 +12,7 @@ use fedledger_ledger::ids::{MemberId, RoundNumber, TaskId};
 use super::finish::write_trust;
 use super::submit::{in_phase, open_round};
 use crate::context::Context;
+use crate::history::MemberHistory;
 use crate::records::TrustRecord;
 use crate::state_key;
 
@@ -41,7 +42,15 @@ pub(crate) fn announce(
         }
     }
     context.state.put(&state_key::notice(task, member), &round);
-    context.state.remove(&state_key::history(task, member));
+    let key = state_key::history(task, member);
+    // What evaluators measured of its cells is not shed with the baseline.
+    match context.state.get::<MemberHistory>(&key).and_then(|history| history.harm_milli) {
+        Some(sum) if sum > 0 => {
+            let anew = MemberHistory { harm_milli: Some(sum), ..MemberHistory::default() };
+            context.state.put(&key, &anew);
+        }
+        _ => context.state.remove(&key),
+    }
     let after =
         TrustRecord { standing: Standing::Probation, strikes: 0, clean_rounds: 0, ..before };
     write_trust(context, (task, round), member, (before, after), TrustCause::DataChanged);

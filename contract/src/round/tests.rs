@@ -391,7 +391,7 @@ fn evaluated_task() -> TaskSpec {
         AggregationRule::Median,
         AggregationRule::GeometricMedian { iterations: 8 },
     ];
-    let evaluation = Some(EvaluationSpec { candidates, window_ms: EVALUATE_MS });
+    let evaluation = Some(EvaluationSpec { candidates, window_ms: EVALUATE_MS, harm: None });
     TaskSpec { evaluation, ..task(1, 3) }
 }
 

@@ -9,7 +9,7 @@ const POLICY: TrustPolicy = TrustPolicy {
     clean_rounds_to_return: 3,
     outlier_cosine_milli: None,
 };
-const STRIKE: RoundMark = RoundMark::Strike { already_fallen: false, decisive: false };
+const STRIKE: RoundMark = RoundMark::Strike { already_fallen: false, decisive: None };
 
 fn record(trust_micro: u32, standing: Standing, strikes: u32, clean_rounds: u32) -> TrustRecord {
     TrustRecord { trust_micro, standing, strikes, clean_rounds }
@@ -17,7 +17,7 @@ fn record(trust_micro: u32, standing: Standing, strikes: u32, clean_rounds: u32)
 
 #[test]
 fn each_mark_moves_trust_and_standing_as_written() {
-    let fallen = RoundMark::Strike { already_fallen: true, decisive: false };
+    let fallen = RoundMark::Strike { already_fallen: true, decisive: None };
     let cases = [
         // A clean round closes a 64th of the gap.
         (record(500_000, Active, 0, 0), Clean, record(507_812, Active, 0, 0)),
@@ -50,7 +50,8 @@ fn causes_are_named() {
     assert_eq!(cause(record(9, Active, 0, 0), STRIKE), TrustCause::Strike);
     assert_eq!(cause(record(9, Probation, 1, 0), STRIKE), TrustCause::StrikesInARow);
     assert_eq!(cause(record(9, Quarantine, 2, 0), STRIKE), TrustCause::Strike);
-    let decisive = RoundMark::Strike { already_fallen: false, decisive: true };
+    let decisive = Some(TrustCause::MovedTogether);
+    let decisive = RoundMark::Strike { already_fallen: false, decisive };
     assert_eq!(cause(record(9, Active, 0, 0), decisive), TrustCause::MovedTogether);
     assert_eq!(cause(record(9, Quarantine, 0, 2), RoundMark::Clean), TrustCause::Returned);
     assert_eq!(cause(record(9, Probation, 0, 2), RoundMark::Clean), TrustCause::ProbationEnded);

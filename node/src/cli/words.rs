@@ -77,7 +77,34 @@ pub fn reason_words(verdict: &UpdateVerdict) -> String {
         Reason::MemberSuspended => "its member is suspended".into(),
         Reason::RoundFailed => "the round ended without an aggregate".into(),
         Reason::MovedTogether => together_words(verdict),
+        Reason::HarmfulTogether => harmful_words(verdict),
+        Reason::CellLeftOut => {
+            "the evaluators found the model better without it and those it goes with".into()
+        }
     }
+}
+
+/// With whom the member did harm, how many evaluators measured it, and by how much.
+fn harmful_words(verdict: &UpdateVerdict) -> String {
+    let others: Vec<String> =
+        verdict.together_with.iter().flatten().map(ToString::to_string).collect();
+    let with =
+        if others.is_empty() { String::new() } else { format!(" with {}", others.join(", ")) };
+    let counts =
+        (measure(verdict, Measure::HarmAgreeing), measure(verdict, Measure::HarmEvaluators));
+    let now = match counts {
+        (Some(agreeing), Some(evaluators)) => format!(
+            "; in this round {agreeing} of {evaluators} evaluators measured harm, {} of loss",
+            micro(measure(verdict, Measure::HarmMicro).unwrap_or(0), 6)
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "its updates{with} make the model worse round after round: harm {}, limit {}, in units of \
+         the spread among evaluators{now}",
+        times(verdict.value),
+        times(verdict.threshold),
+    )
 }
 
 /// With whom the member moved, for how long, and by how much.

@@ -1,12 +1,15 @@
 use fedledger_contract::canonical::Schema;
+use fedledger_contract::profile::{apply, Profile};
 use fedledger_ledger::decision::{Measure, Reason, Verdict};
 use fedledger_ledger::entry::Standing;
+use fedledger_ledger::limits::LOSS_MICRO_MAX;
 use fedledger_ledger::task::{AggregationRule, TaskSpec};
 use rayon::ThreadPoolBuilder;
 
-use super::{Federation, FederationError, RoundReport};
-use crate::attack::{Attack, Knowledge, SignFlip, Sybil};
+use super::{loss_micro, Evaluations, Federation, FederationError, RoundReport};
+use crate::attack::{Attack, Knowledge, Schedule, SignFlip, SilentDrift, Sybil};
 use crate::comparison::{default_task, mean_task};
+use crate::data::synthetic::Synthetic;
 use crate::model::ModelSpec;
 use crate::scenario::{demo, Scenario};
 
@@ -138,4 +141,66 @@ fn a_rule_that_cannot_work_fails_the_round_and_keeps_the_model() {
     let reports = federation.run().expect("updates fit the grid");
     assert!(reports.iter().all(|report| report.failure.is_some()));
     assert_eq!(federation.model(), scenario.initial_model());
+}
+
+/// Thirteen hospitals of a generator, four of them hostile: flipped labels, from round `from` on.
+fn drifting(from: u64, evaluations: Evaluations, seed: u64) -> Scenario {
+    let made = Synthetic { rows: 150, prevalence: 0.65, signal: 6.0, ..Synthetic::default() };
+    let sites = made.generate(seed).expect("a good generator").0;
+    let attack = Attack::SilentDrift(SilentDrift::default());
+    let scenario = Scenario::new(sites, 4, attack, seed).expect("enough are honest");
+    let schedule = Schedule { from, ..Schedule::default() };
+    Scenario { schedule, evaluations, rounds: 22, ..scenario }
+}
+
+fn evaluated(scenario: &Scenario) -> Vec<RoundReport> {
+    let task = apply(Profile::Evaluated, default_task(scenario).expect("a good model"), 13);
+    federation(scenario, task).run().expect("updates fit the grid")
+}
+
+#[test]
+fn a_cell_that_is_hostile_from_the_first_round_is_found_by_its_harm() {
+    let scenario = drifting(1, Evaluations::Honest, 3);
+    let reports = evaluated(&scenario);
+    let struck: Vec<usize> = (0..13)
+        .filter(|&k| reports.iter().any(|r| r.verdicts[k].reason == Reason::HarmfulTogether))
+        .collect();
+    assert_eq!(struck, scenario.hostile);
+    assert_eq!(reports.last().map(RoundReport::quarantined), Some(scenario.hostile.clone()));
+    // The first measured harm is of the cell, and the model goes on without it at once.
+    let first = reports.iter().find(|report| report.harm.is_some()).expect("cells are suspected");
+    let harm = first.harm.as_ref().expect("it was just found");
+    assert!(harm.harm_micro > 0 && harm.evaluators == 9, "{harm:?}");
+    let left_out = |k: &usize| first.verdicts[*k].reason == Reason::CellLeftOut;
+    assert!(scenario.hostile.iter().all(left_out), "{:?}", first.verdicts);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit_of_an_evaluation() {
+    let scenario = Scenario { rounds: 18, ..drifting(1, Evaluations::Inverted, 4) };
+    let with = |threads| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| evaluated(&scenario))
+    };
+    assert_eq!(with(1), with(3));
+}
+
+#[test]
+fn liars_among_the_evaluators_have_no_honest_member_struck() {
+    for seed in 1..4 {
+        // They send honest updates, and accuse whoever is suspected.
+        for evaluations in [Evaluations::Framing, Evaluations::Inverted] {
+            let reports = evaluated(&drifting(1_000, evaluations, seed));
+            let struck = |report: &RoundReport| report.verdicts.iter().any(|one| one.strike);
+            assert!(!reports.iter().any(struck), "seed {seed}, {evaluations:?}");
+        }
+    }
+}
+
+#[test]
+fn losses_are_submitted_in_millionths_within_the_limit() {
+    assert_eq!(loss_micro(0.693_147_18), 693_147);
+    assert_eq!(loss_micro(0.0), 0);
+    assert_eq!(loss_micro(f64::INFINITY), LOSS_MICRO_MAX);
+    assert_eq!(loss_micro(f64::NAN), 0);
 }

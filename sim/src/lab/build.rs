@@ -12,7 +12,7 @@ use super::file::{AttackerGroup, ModelChoice, Source};
 use super::run::RunError;
 use crate::attack::{Attack, Knowledge, Probe, Schedule};
 use crate::data::Dataset;
-use crate::federation::{Federation, FederationError};
+use crate::federation::{Evaluations, Federation, FederationError};
 use crate::metrics::attack_success;
 use crate::model::ModelSpec;
 use crate::scenario::{Scenario, ScenarioError};
@@ -28,6 +28,8 @@ pub struct Group {
     pub attack: Attack,
     /// When, and how hard.
     pub schedule: Schedule,
+    /// What they report of a round's candidates.
+    pub evaluations: Evaluations,
 }
 
 /// A scenario for one seed.
@@ -185,8 +187,8 @@ fn draw_groups(source: &Source, scenario: &Scenario) -> Result<Vec<Group>, RunEr
     for (group, mut hostile) in attackers.iter().zip(named) {
         hostile.extend(rest.by_ref().take(group.count));
         hostile.sort_unstable();
-        let AttackerGroup { attack, schedule, .. } = group.clone();
-        groups.push(Group { hostile, attack, schedule });
+        let AttackerGroup { attack, schedule, evaluations, .. } = group.clone();
+        groups.push(Group { hostile, attack, schedule, evaluations });
     }
     let wanted: usize = attackers.iter().map(|group| group.count.max(group.members.len())).sum();
     if wanted >= institutions {
@@ -216,7 +218,7 @@ impl Built {
             let rows = group.hostile.iter().map(|&k| (k, Arc::clone(&trainers[k].data)));
             let coalition =
                 Coalition::new(group.attack.clone(), group.schedule, members, rows.collect());
-            let coalition = Arc::new(coalition);
+            let coalition = Arc::new(coalition.reporting(group.evaluations));
             for &k in &group.hostile {
                 trainers[k].coalition = Some(Arc::clone(&coalition));
             }

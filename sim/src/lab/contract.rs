@@ -4,7 +4,8 @@ use fedledger_contract::profile;
 use fedledger_contract::task_check::check_task;
 use fedledger_ledger::ids::TaskId;
 use fedledger_ledger::task::{
-    AggregationRule, HistoryPolicy, NormBand, TaskSpec, TrustPolicy, Weighting,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
+    Weighting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,8 @@ pub struct ContractChoice {
     pub trust: Option<Switch<TrustPolicy>>,
     /// What is remembered of past rounds, and how it is judged.
     pub history: Option<Switch<HistoryPolicy>>,
+    /// Whether members score what a suspected cell does to the model, and when it counts.
+    pub harm: Option<Switch<HarmPolicy>>,
 }
 
 /// A set of settings that belong together.
@@ -42,6 +45,8 @@ pub enum Profile {
     Default,
     /// The contract's balanced profile: what history shows counts too.
     Balanced,
+    /// The balanced profile with an evaluation phase that measures the harm of suspected cells.
+    Evaluated,
     /// The contract's strict profile: the same, with lower limits.
     Strict,
     /// Plain averaging by examples, no admission, no trust: no defence at all.
@@ -93,6 +98,7 @@ impl ContractChoice {
             norm_band: Some(Switch::Off(Nothing::None)),
             trust: Some(Switch::Off(Nothing::None)),
             history: Some(Switch::Off(Nothing::None)),
+            harm: Some(Switch::Off(Nothing::None)),
             ..Self::default()
         }
     }
@@ -110,6 +116,7 @@ impl ContractChoice {
             norm_band: Some(switch(task.norm_band)),
             trust: Some(switch(task.trust)),
             history: Some(switch(task.history)),
+            harm: Some(switch(task.evaluation.as_ref().and_then(|evaluation| evaluation.harm))),
         }
     }
 
@@ -127,6 +134,7 @@ impl ContractChoice {
                 let mut words = vec![match self.profile {
                     Profile::Default => "default".to_owned(),
                     Profile::Balanced => "balanced".to_owned(),
+                    Profile::Evaluated => "evaluated".to_owned(),
                     Profile::Strict => "strict".to_owned(),
                     Profile::Plain => "plain".to_owned(),
                 }];
@@ -153,13 +161,9 @@ impl ContractChoice {
     pub fn task(&self, scenario: &Scenario, left: usize) -> Result<TaskSpec, FederationError> {
         let mut task = match self.profile {
             Profile::Default => scenario.task(TaskId::new("laboratory")?)?,
-            Profile::Balanced | Profile::Strict => {
-                let task = scenario.task(TaskId::new("laboratory")?)?;
-                let strict = self.profile == Profile::Strict;
-                let profile =
-                    if strict { profile::Profile::Strict } else { profile::Profile::Balanced };
-                profile::apply(profile, task, scenario.sites.len())
-            }
+            Profile::Balanced => filled(scenario, profile::Profile::Balanced)?,
+            Profile::Evaluated => filled(scenario, profile::Profile::Evaluated)?,
+            Profile::Strict => filled(scenario, profile::Profile::Strict)?,
             Profile::Plain => mean_task(scenario)?,
         };
         if let Some(byzantine) = self.byzantine {
@@ -171,6 +175,15 @@ impl ContractChoice {
         task.norm_band = self.norm_band.map_or(task.norm_band, Switch::value);
         task.trust = self.trust.map_or(task.trust, Switch::value);
         task.history = self.history.map_or(task.history, Switch::value);
+        match self.harm {
+            Some(Switch::On(harm)) => {
+                let window_ms = task.decide_window_ms;
+                task.evaluation =
+                    Some(EvaluationSpec { candidates: Vec::new(), window_ms, harm: Some(harm) });
+            }
+            Some(Switch::Off(_)) => task.evaluation = None,
+            None => {}
+        }
         let members = scenario.sites.len();
         if check_task(&task, members).is_err() {
             // A rule that needs more updates than n − f may need everybody's: here all submit.
@@ -182,6 +195,11 @@ impl ContractChoice {
         }
         Ok(task)
     }
+}
+
+fn filled(scenario: &Scenario, profile: profile::Profile) -> Result<TaskSpec, FederationError> {
+    let task = scenario.task(TaskId::new("laboratory")?)?;
+    Ok(profile::apply(profile, task, scenario.sites.len()))
 }
 
 /// The name of a rule as in files, with its underscores as spaces.
@@ -243,10 +261,11 @@ pub fn fields() -> Vec<Field> {
     vec![
         Field::default(
             "profile",
-            Shape::Choice(vec!["default", "balanced", "strict", "plain"]),
+            Shape::Choice(vec!["default", "balanced", "evaluated", "strict", "plain"]),
             "default",
             "`default` is what a consortium gets unless it asks for something else; `balanced` adds \
-             what many rounds show, from seven members on; `strict` has lower limits; `plain` is \
+             what many rounds show, from seven members on; `evaluated` also has members score what \
+             suspected cells do to the model; `strict` has lower limits; `plain` is \
              averaging by examples with no defence.",
         ),
         Field::optional("rule", Shape::Named(rules()), as_profile, "The aggregation rule."),
@@ -281,6 +300,22 @@ pub fn fields() -> Vec<Field> {
             "What is remembered of past rounds, and when members that began to move together are \
              struck for it.",
         ),
+        Field::optional(
+            "harm",
+            Shape::Either(vec![none(), Shape::Table(harm())]),
+            as_profile,
+            "Whether members hold a fifth of their rows back to score what a suspected cell does to \
+             the model, and when that counts, in 1/1000 of the spread among them.",
+        ),
+    ]
+}
+
+fn harm() -> Vec<Field> {
+    vec![
+        Field::required("observed_rounds", Shape::count(2, 1_000), "Rounds before suspicion."),
+        Field::required("cosine_milli", Shape::count(1, 1_000), "Least mean cosine in a cell."),
+        Field::required("allowance_milli", Shape::count(0, 3_000), "Harm that does not count."),
+        Field::required("limit_milli", Shape::count(1, 1_000_000), "Sum that is a strike."),
     ]
 }
 

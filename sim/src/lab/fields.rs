@@ -208,6 +208,13 @@ fn attackers() -> Vec<Field> {
             "at full strength in every round",
             "When they act, and how hard.",
         ),
+        Field::default(
+            "evaluations",
+            Shape::Choice(vec!["honest", "inverted", "framing"]),
+            "honest",
+            "What they report where members score candidates: what they measure; that turned round; \
+             or that a suspected cell with none of them does the greatest harm.",
+        ),
     ]
 }
 

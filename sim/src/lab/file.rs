@@ -17,6 +17,7 @@ use super::fields;
 use super::sweep::Axes;
 use crate::attack::{Attack, Knowledge, Schedule};
 use crate::data::{Change, SiteShift, Skew};
+use crate::federation::Evaluations;
 use crate::model::Training;
 
 /// Longest scenario file in bytes, so that a wrong path fails soon.
@@ -114,6 +115,9 @@ pub struct AttackerGroup {
     /// When, and how hard.
     #[serde(default)]
     pub schedule: Schedule,
+    /// What they report of a round's candidates.
+    #[serde(default)]
+    pub evaluations: Evaluations,
 }
 
 /// Honest members at which the same thing changes in the same round.

@@ -229,6 +229,7 @@ fn with_attackers(source: &Source) -> Source {
             knowledge: Knowledge::Colluders,
             attack: crate::attack::Attack::all().swap_remove(0),
             schedule: crate::attack::Schedule::default(),
+            evaluations: crate::federation::Evaluations::default(),
         }];
     }
     source

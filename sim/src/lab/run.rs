@@ -122,20 +122,18 @@ pub fn run_built(
     cancel: &Cancel,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<SeedResult, RunError> {
-    if built.scenario.hostile.is_empty() {
-        let play = |bracket| play_bracket(source, built, bracket, cancel, progress);
+    let play = |bracket| play_bracket(source, built, bracket, cancel, progress);
+    // The probe of the attack belongs to all four, also where the attackers are absent.
+    let runs = if built.scenario.hostile.is_empty() {
         let (attacked, plain) = rayon::join(|| play(Bracket::Attacked), || play(Bracket::Plain));
         let (attacked, plain) = (attacked?, plain?);
         progress(Progress::Rounds(2 * source.scenario.rounds));
-        let runs = [attacked.clone(), without_counterfactual(&attacked), plain.clone(), plain];
-        return Ok(seed_result(built, runs, progress));
-    }
-    // The probe of the attack belongs to all four, also where the attackers are absent.
-    let runs: Result<Vec<RunResult>, RunError> = Bracket::ALL
-        .into_par_iter()
-        .map(|bracket| play_bracket(source, built, bracket, cancel, progress))
-        .collect();
-    let runs = <[RunResult; 4]>::try_from(runs?).expect("there are four brackets");
+        [attacked.clone(), without_counterfactual(&attacked), plain.clone(), plain]
+    } else {
+        let runs: Result<Vec<RunResult>, RunError> =
+            Bracket::ALL.into_par_iter().map(play).collect();
+        <[RunResult; 4]>::try_from(runs?).expect("there are four brackets")
+    };
     Ok(seed_result(built, runs, progress))
 }
 

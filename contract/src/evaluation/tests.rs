@@ -1,0 +1,91 @@
+use proptest::prelude::*;
+
+use super::{choose, measure, SCORE_MILLI_MAX};
+
+fn check(losses: &[&[u64]], f: usize, expected: usize) {
+    let losses: Vec<Vec<u64>> = losses.iter().map(|row| row.to_vec()).collect();
+    assert_eq!(choose(&losses, 3, f), expected, "{losses:?}, f = {f}");
+}
+
+#[test]
+fn the_least_median_wins_and_ties_go_to_the_earlier() {
+    check(&[&[5, 4, 6], &[5, 4, 6], &[5, 4, 6]], 1, 1);
+    check(&[&[5, 5, 5], &[5, 5, 5], &[5, 5, 5]], 1, 0);
+    check(&[&[5, 4, 4]], 0, 1);
+}
+
+#[test]
+fn f_liars_do_not_choose() {
+    check(&[&[5, 4, 9], &[5, 4, 9], &[0, 1_000_000, 0]], 1, 1);
+    // Hospitals with different losses all find candidate 1 worse; medians of the losses themselves,
+    // 500 against 100, would let the liar choose it.
+    check(&[&[100, 101, 101], &[500, 501, 501], &[900, 0, 1_000]], 1, 0);
+}
+
+#[test]
+fn too_few_evaluators_leave_the_tasks_own_rule() {
+    check(&[&[5, 4, 6], &[5, 4, 6]], 1, 0);
+    check(&[], 0, 0);
+    assert_eq!(measure(&[(2, 1); 8], 4), None);
+}
+
+#[test]
+fn harm_that_all_measure_alike_scores_most_and_noise_little() {
+    let alike: Vec<(u64, u64)> = (0..9).map(|k| (100_000 + 1_000 + k, 100_000)).collect();
+    let found = measure(&alike, 4).expect("nine are enough");
+    assert_eq!((found.agreeing, found.evaluators, found.harm_micro), (9, 9, 1_002));
+    assert_eq!(found.score_milli, SCORE_MILLI_MAX);
+    let mixed = [900, 300, 100, 50, 0, -50, -100, -300, -900];
+    let mixed = mixed.map(|harm: i64| ((100_000 + harm) as u64, 100_000));
+    let found = measure(&mixed, 4).expect("nine are enough");
+    assert_eq!((found.agreeing, found.harm_micro), (4, -100));
+    assert!(found.score_milli < 0);
+    // (1000 − 20·0)/(5/4 · 0 + 20) is over the limit; half of the spread scores five hundred.
+    let half: Vec<(u64, u64)> = [0, 0, 100, 300, 300].map(|harm| (1_000 + harm, 1_000)).to_vec();
+    // Median of the four least is 50; |x − 100| = 100, 100, 0, 200, 200, MAD 100: mean 120.
+    let found = measure(&half, 1).expect("five are enough");
+    assert_eq!((found.harm_micro, found.score_milli), (50, 50 * 1_000 / (150 + 20)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn f_liars_neither_accuse_nor_choose_what_no_honest_evaluator_finds_harmful(
+        honest in prop::collection::vec((0u64..=1_000_000, 0u64..=1_000_000), 5..20),
+        lies in prop::collection::vec((0u64..=1_000_000_000_000, 0u64..=1_000_000_000_000), 4),
+    ) {
+        // For every honest evaluator the cell helps, or does nothing.
+        let mut losses: Vec<(u64, u64)> = honest.iter().map(|&(a, b)| (a.min(b), a.max(b))).collect();
+        losses.extend(lies);
+        let found = measure(&losses, 4).expect("nine are enough");
+        prop_assert!(found.harm_micro <= 0 && found.score_milli <= 0, "{found:?}");
+        let rows: Vec<Vec<u64>> = losses.iter().map(|&(with, out)| vec![with, out]).collect();
+        prop_assert_eq!(choose(&rows, 2, 4), 0);
+    }
+
+    #[test]
+    fn the_harm_that_counts_is_not_above_the_median_of_the_honest(
+        honest in prop::collection::vec(0u64..=2_000_000, 5),
+        lies in prop::collection::vec(0u64..=1_000_000_000_000, 4),
+    ) {
+        let losses: Vec<(u64, u64)> =
+            honest.iter().chain(&lies).map(|&with| (with, 1_000_000)).collect();
+        let mut sorted: Vec<i64> = honest.iter().map(|&with| with as i64 - 1_000_000).collect();
+        sorted.sort_unstable();
+        let found = measure(&losses, 4).expect("nine are enough");
+        prop_assert!(found.harm_micro <= sorted[2], "{found:?}");
+    }
+
+    #[test]
+    fn no_losses_overflow_and_no_order_matters(
+        mut losses in prop::collection::vec((0u64..=1_000_000_000_000, 0u64..=1_000_000_000_000), 1..129),
+        turn in 0usize..128,
+    ) {
+        let f = (losses.len() - 1) / 2;
+        let found = measure(&losses, f);
+        let turn = turn % losses.len();
+        losses.rotate_left(turn);
+        prop_assert_eq!(measure(&losses, f), found);
+    }
+}

@@ -1,0 +1,215 @@
+use fedledger_ledger::block::{Block, CommitCertificate};
+use fedledger_ledger::decision::{
+    Decision, Measure, OutcomeResult, Reason, UpdateVerdict, Verdict,
+};
+use fedledger_ledger::entry::{EntryBody, Standing, TrustCause};
+use fedledger_ledger::ids::MemberId;
+use fedledger_ledger::limits::LOSS_MICRO_MAX;
+use fedledger_ledger::task::{EvaluationSpec, HarmPolicy, HistoryPolicy, TaskSpec, TrustPolicy};
+use fedledger_ledger::transaction::{Action, CandidateScore};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::decide::BlobRead;
+use crate::replay::{ReplayError, Replayer};
+use crate::task_check::{check_task, TaskFault};
+use crate::testing::{has, member_id, outcome, task, task_id, Ledger};
+
+const HARM: HarmPolicy = HarmPolicy {
+    observed_rounds: 3,
+    cosine_milli: 300,
+    allowance_milli: 1_000,
+    limit_milli: 3_500,
+};
+
+/// Seven members, f = 2, under a history whose baselines are never complete in these tests.
+fn spec() -> TaskSpec {
+    let history = HistoryPolicy {
+        sketch_width: 16,
+        settle_rounds: 0,
+        baseline_rounds: 30,
+        bond_milli: 3_000,
+        shift_milli: 1_500,
+        lead_milli: 1_000,
+        rounds_in_a_row: 2,
+    };
+    // Nothing is an outlier here.
+    let trust =
+        task(2, 5).trust.map(|policy| TrustPolicy { outlier_cosine_milli: Some(-1_000), ..policy });
+    let candidates = Vec::new();
+    let evaluation = Some(EvaluationSpec { candidates, window_ms: 1_000, harm: Some(HARM) });
+    let history = Some(history);
+    TaskSpec { history, evaluation, rounds: 60, norm_band: None, trust, ..task(2, 5) }
+}
+
+/// Members 0 and 1 are alike from the first round on.
+struct Play {
+    ledger: Ledger,
+    random: ChaCha8Rng,
+}
+
+impl Play {
+    fn new() -> Self {
+        Self { ledger: Ledger::new(7, vec![spec()]), random: ChaCha8Rng::seed_from_u64(5) }
+    }
+
+    /// Plays a round in which evaluator `k` finds `losses(k)` with the cell and without it.
+    fn round(
+        &mut self,
+        losses: impl Fn(usize) -> (u64, u64),
+    ) -> (OutcomeResult, Vec<UpdateVerdict>) {
+        let mut jitter = || self.random.gen_range(-20..=20);
+        let updates: Vec<(usize, [i32; 3])> = (0..7)
+            .map(|at| (at, [200 + jitter(), jitter() + if at < 2 { 90 } else { 0 }, jitter()]))
+            .collect();
+        let ledger = &mut self.ledger;
+        ledger.commit_all(&updates);
+        ledger.reveal_all(0..7);
+        ledger.decide_block();
+        let round = ledger.round();
+        let transactions = (0..7).map(|at| {
+            let scores = round.candidates.iter().map(|candidate| {
+                let (with, out) = losses(at);
+                let loss_micro = if candidate.without.is_some() { out } else { with };
+                CandidateScore { candidate: candidate.model, loss_micro, num_examples: 9 }
+            });
+            let (task, round) = (task_id(), round.round);
+            let action = Action::SubmitEvaluation { task, round, scores: scores.collect() };
+            ledger.sign(at, action)
+        });
+        let transactions = transactions.collect();
+        ledger.block(1, transactions, vec![]);
+        outcome(&ledger.decide_block().entries)
+    }
+}
+
+fn cell() -> Vec<MemberId> {
+    vec![member_id(0), member_id(1)]
+}
+
+/// Everybody outside of the cell measures harm, those in it deny it.
+fn harmed(at: usize) -> (u64, u64) {
+    if at < 2 {
+        (0, LOSS_MICRO_MAX)
+    } else {
+        (500_000 + 1_000 * at as u64 + 900, 500_000 + 1_000 * at as u64)
+    }
+}
+
+#[test]
+fn a_cell_that_does_harm_is_left_out_at_once_and_quarantined_in_time() {
+    let mut play = Play::new();
+    for _ in 0..3 {
+        play.round(harmed);
+        assert!(play.ledger.trust(0).standing == Standing::Active);
+    }
+    // From the fourth round on the two are suspects: the score is three, and two of it count.
+    let (result, verdicts) = play.round(harmed);
+    let OutcomeResult::Aggregated { chosen, .. } = result else { panic!("{result:?}") };
+    assert_eq!(chosen.without, Some(cell()));
+    let first = &verdicts[0];
+    assert_eq!((first.verdict, first.reason), (Verdict::Reject, Reason::CellLeftOut));
+    assert!(!first.strike && verdicts[2].verdict == Verdict::Accept);
+    let measured = |which| first.measures.iter().find(|(one, _)| *one == which).map(|(_, v)| *v);
+    assert_eq!(measured(Measure::HarmMicro), Some(900));
+    assert_eq!(measured(Measure::HarmAgreeing), Some(5));
+    assert_eq!(measured(Measure::HarmEvaluators), Some(5));
+    assert_eq!(measured(Measure::HarmSumMilli), Some(2_000));
+    assert_eq!(play.ledger.trust(0).clean_rounds, 0);
+    let (_, verdicts) = play.round(harmed);
+    let first = &verdicts[0];
+    assert_eq!((first.reason, first.strike), (Reason::HarmfulTogether, true));
+    assert_eq!((first.value, first.threshold), (4_000, 3_500));
+    assert_eq!(first.together_with, Some(vec![member_id(1)]));
+    let standing = |at| play.ledger.trust(at).standing;
+    assert_eq!((standing(0), standing(1)), (Standing::Quarantine, Standing::Quarantine));
+    assert!((2..7).all(|at| standing(at) == Standing::Active));
+    let caused = |body: &EntryBody| {
+        matches!(body, EntryBody::TrustChanged { cause: TrustCause::HarmfulTogether, .. })
+    };
+    assert!(has(&play.ledger.entries, caused));
+    // Nobody of the f is left to suspect, and the strikes go on until the sum has shrunk.
+    let (result, verdicts) = play.round(harmed);
+    let OutcomeResult::Aggregated { chosen, .. } = result else { panic!("{result:?}") };
+    assert_eq!(chosen.without, None);
+    assert_eq!((verdicts[0].reason, verdicts[0].value), (Reason::HarmfulTogether, 3_750));
+}
+
+#[test]
+fn a_cell_that_helps_is_heard_whatever_f_liars_say() {
+    let mut play = Play::new();
+    for _ in 0..12 {
+        // Members 5 and 6 accuse the two.
+        let (result, verdicts) = play.round(|at| match at {
+            5 | 6 => (LOSS_MICRO_MAX, 0),
+            at => (400_000, 400_000 + at as u64 * 100),
+        });
+        let OutcomeResult::Aggregated { chosen, .. } = result else { panic!("{result:?}") };
+        assert_eq!(chosen.without, None);
+        assert!(verdicts.iter().all(|verdict| !verdict.strike));
+    }
+    assert!((0..7).all(|at| play.ledger.trust(at).standing == Standing::Active));
+}
+
+fn replay(
+    ledger: &Ledger,
+    chain: &[(Block, CommitCertificate)],
+    blobs: Option<&dyn BlobRead>,
+) -> Result<Replayer, ReplayError> {
+    let mut replayer = Replayer::new(&ledger.document)?;
+    for (block, certificate) in chain {
+        replayer.push(block, certificate, blobs)?;
+    }
+    Ok(replayer)
+}
+
+#[test]
+fn replay_finds_the_cell_again_and_a_bent_one() {
+    let mut play = Play::new();
+    (0..5).for_each(|_| drop(play.round(harmed)));
+    let ledger = play.ledger;
+    for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
+        let replayer = replay(&ledger, &ledger.chain, blobs).unwrap();
+        assert_eq!(replayer.state().root(), ledger.state.root());
+    }
+    let lists = |block: &Block| matches!(block.body.decisions[..], [Decision::Candidates { .. }]);
+    let at = ledger.chain.iter().rposition(|(block, _)| lists(block)).unwrap();
+    let bent = |without: Option<Vec<MemberId>>| {
+        let mut chain = ledger.chain[..=at].to_vec();
+        let (block, certificate) = &mut chain[at];
+        let Decision::Candidates { candidates, .. } = &mut block.body.decisions[0] else {
+            panic!("it lists candidates")
+        };
+        assert_eq!(candidates.last().unwrap().without, Some(cell()));
+        candidates.last_mut().unwrap().without = without;
+        block.header.data_hash = block.body.data_hash();
+        *certificate = ledger.certify(block);
+        let Err(error) = replay(&ledger, &chain, Some(&ledger.blobs)) else {
+            panic!("it was bent")
+        };
+        error.to_string()
+    };
+    // Another pair is of the right form and not what the histories lead to.
+    let found = bent(Some(vec![member_id(2), member_id(3)]));
+    assert!(found.contains("candidates of the decision"), "{found}");
+    // Three are more than f, one is no cell, and nobody stands out of order or twice.
+    for cell in [vec![0, 1, 2], vec![0], vec![1, 0], vec![1, 1], vec![0, 9]] {
+        let found = bent(Some(cell.into_iter().map(member_id).collect()));
+        assert!(found.contains("not of the task's rules"), "{found}");
+    }
+    assert!(bent(None).contains("not of the task's rules"));
+}
+
+#[test]
+fn harm_needs_a_history_and_room_for_one_more_candidate() {
+    assert_eq!(check_task(&spec(), 7), Ok(()));
+    let without = TaskSpec { history: None, ..spec() };
+    assert_eq!(check_task(&without, 7), Err(TaskFault::HarmWithoutHistory));
+    let mut wide = spec();
+    let policy = HarmPolicy { allowance_milli: 3_001, ..HARM };
+    wide.evaluation.as_mut().unwrap().harm = Some(policy);
+    assert!(matches!(
+        check_task(&wide, 7),
+        Err(TaskFault::OutOfRange { what: "allowance_milli", .. })
+    ));
+}

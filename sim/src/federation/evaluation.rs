@@ -1,0 +1,159 @@
+//! The evaluation phase: each member scores the round's candidates on rows that it holds back from
+//! training, and hostile ones may lie about it.
+
+use std::sync::Arc;
+
+use fedledger_contract::canonical::add_to_model;
+use fedledger_contract::evaluation::conclude;
+use fedledger_contract::judge::{admit, RoundInputs, RoundJudgement};
+use fedledger_contract::offer::offers;
+use fedledger_contract::records::HarmRecord;
+use fedledger_ledger::decision::{Candidate, RoundFailure};
+use fedledger_ledger::entry::Standing;
+use fedledger_ledger::ids::MemberId;
+use fedledger_ledger::limits::LOSS_MICRO_MAX;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{to_floats, Federation, FederationError};
+use crate::data::{train_test, Dataset};
+use crate::trainer::Trainer;
+
+/// Share of each member's training rows that it holds back to score candidates on.
+pub const EVALUATION_SHARE: f64 = 0.2;
+
+/// What hostile members report of the candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evaluations {
+    /// What they measure.
+    #[default]
+    Honest,
+    /// What they measure, turned round: the best candidate is called the worst.
+    Inverted,
+    /// That a cell with none of them does as much harm as can be said, and that one with any of them
+    /// is of as much use.
+    Framing,
+}
+
+/// One member's held-out rows: those before its data change, and from a round on those after.
+#[derive(Debug, Clone)]
+pub(super) struct HeldOut {
+    rows: Arc<Dataset>,
+    later: Option<(u64, Arc<Dataset>)>,
+}
+
+/// Takes each trainer's held-out rows from what it trains on; none of one with a single row.
+pub(super) fn hold_out(trainers: &mut [Trainer]) -> Vec<Option<HeldOut>> {
+    let held = trainers.iter_mut().map(|trainer| {
+        let seed = trainer.seed.wrapping_add(trainer.member as u64);
+        let part = |data: &Dataset| {
+            let (train, held) = train_test(data, EVALUATION_SHARE, seed).ok()?;
+            Some((Arc::new(train), Arc::new(held)))
+        };
+        let (train, rows) = part(&trainer.data)?;
+        trainer.data = train;
+        let mut later = None;
+        if let Some((round, data)) = &mut trainer.later {
+            let (train, held) = part(data)?;
+            *data = train;
+            later = Some((*round, held));
+        }
+        Some(HeldOut { rows, later })
+    });
+    held.collect()
+}
+
+/// A loss as it is submitted: millionths, rounded, within the contract's limit.
+pub fn loss_micro(loss: f64) -> u64 {
+    ((loss * 1e6).round() as u64).min(LOSS_MICRO_MAX)
+}
+
+impl Federation {
+    /// Judges a round with an evaluation phase, as the state machine does: candidates, scores, choice,
+    /// outcome; with what the evaluators measured of a suspected cell.
+    pub(super) fn judge_evaluated(
+        &self,
+        inputs: RoundInputs,
+    ) -> Result<(RoundJudgement, Option<HarmRecord>), FederationError> {
+        let mut admission = admit(inputs.clone());
+        let offered = match offers(&self.task, &mut admission) {
+            Ok(offered) => offered,
+            Err(failure) => return Ok((admission.fail(failure), None)),
+        };
+        let (mut candidates, mut models) = (Vec::<Candidate>::new(), Vec::new());
+        for (at, offer) in offered.into_iter().enumerate() {
+            let Ok(model) = add_to_model(&self.model, &offer.aggregate) else {
+                if at > 0 {
+                    continue;
+                }
+                return Ok((admit(inputs).fail(RoundFailure::ModelOutOfRange), None));
+            };
+            let (rule, without) = (offer.rule, offer.without);
+            let aggregate = self.schema.digest_of(&offer.aggregate)?;
+            let candidate =
+                Candidate { rule, aggregate, model: self.schema.digest_of(&model)?, without };
+            if candidates.iter().all(|other| other.model != candidate.model) {
+                candidates.push(candidate);
+                models.push(to_floats(&self.schema, &model));
+            }
+        }
+        let losses = self.score(&candidates, &models);
+        let policy = self.task.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
+        let f = self.task.byzantine as usize;
+        let (chosen, harm) = conclude(&candidates, &losses, policy.as_ref(), f);
+        let mut admission = admit(inputs);
+        if let Some(cell) = &candidates[chosen].without {
+            admission.leave_out(cell);
+        }
+        admission.heed(harm.clone());
+        Ok((admission.judge(&candidates[chosen].rule), harm))
+    }
+
+    /// The losses that count, by member: of those that are not in quarantine and hold rows back.
+    fn score(&self, candidates: &[Candidate], models: &[Vec<f32>]) -> Vec<(MemberId, Vec<u64>)> {
+        let members = (0..self.members.len()).into_par_iter();
+        let standing =
+            members.filter(|&member| self.trust[member].standing != Standing::Quarantine);
+        let scored = standing.filter_map(|member| {
+            let rows = self.held_out.get(member)?.as_ref()?.rows_in(self.round);
+            let measured =
+                models.iter().map(|model| loss_micro(self.spec.evaluate(model, rows).log_loss));
+            let said = self.reported(member, candidates, measured.collect());
+            Some((self.members[member].clone(), said))
+        });
+        scored.collect()
+    }
+
+    fn reported(&self, member: usize, candidates: &[Candidate], losses: Vec<u64>) -> Vec<u64> {
+        let Some(coalition) = &self.trainers[member].coalition else { return losses };
+        let hostile = |id: &MemberId| {
+            coalition.hostile.iter().any(|(hostile, _)| self.members[*hostile] == *id)
+        };
+        match coalition.evaluations {
+            Evaluations::Honest => losses,
+            Evaluations::Inverted => {
+                let ends = losses.iter().min().zip(losses.iter().max());
+                let sum = ends.map_or(0, |(least, most)| least + most);
+                losses.into_iter().map(|loss| sum - loss).collect()
+            }
+            Evaluations::Framing => {
+                let Some(at) = candidates.iter().position(|one| one.without.is_some()) else {
+                    return losses;
+                };
+                let ours = candidates[at].without.iter().flatten().any(hostile);
+                let praised = |k: usize| (k == at) != ours;
+                (0..losses.len()).map(|k| if praised(k) { 0 } else { LOSS_MICRO_MAX }).collect()
+            }
+        }
+    }
+}
+
+impl HeldOut {
+    fn rows_in(&self, round: u64) -> &Dataset {
+        match &self.later {
+            Some((from, later)) if round >= *from => later,
+            _ => &self.rows,
+        }
+    }
+}
