@@ -36,7 +36,6 @@ mod pairs;
 mod plan;
 mod pre_aggregation;
 mod precondition;
-mod seed;
 mod simd;
 mod span;
 mod spectral;

@@ -1,6 +1,6 @@
 //! One block: from a state and a block's contents to the next state, entries and receipts.
 
-use fedledger_ledger::block::ValidatorSet;
+use fedledger_ledger::block::{Block, BlockBody, ValidatorSet};
 use fedledger_ledger::decision::Decision;
 use fedledger_ledger::entry::{Entry, EntryBody, Receipt, Rejection};
 use fedledger_ledger::ids::{Height, RoundNumber, TaskId, TimeMs};
@@ -31,6 +31,18 @@ pub struct BlockInput<'a> {
     pub transactions: &'a [Transaction],
     /// Its decisions, in order.
     pub decisions: &'a [Decision],
+}
+
+impl<'a> BlockInput<'a> {
+    /// What a block of these contents says at this height and time.
+    pub fn new(height: Height, time: TimeMs, body: &'a BlockBody) -> Self {
+        Self { height, time, transactions: &body.transactions, decisions: &body.decisions }
+    }
+
+    /// What a block says.
+    pub fn of(block: &'a Block) -> Self {
+        Self::new(block.header.height, block.header.time, &block.body)
+    }
 }
 
 /// What follows from a block.
@@ -232,7 +244,8 @@ fn apply_action(context: &mut Context<'_>, transaction: &Transaction) -> Result<
     match &transaction.body.action {
         Action::CommitUpdate { .. }
         | Action::RevealUpdate { .. }
-        | Action::SubmitEvaluation { .. } => round::apply_submission(context, transaction),
+        | Action::SubmitEvaluation { .. }
+        | Action::AnnounceDataChange { .. } => round::apply_submission(context, transaction),
         Action::ProposeChange { change } => {
             governance::propose(context, &transaction.body.member, change)
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::governance::{Change, MemberKeys, MemberSpec};
-use fedledger_ledger::ids::{MemberId, TaskId};
+use fedledger_ledger::ids::{MemberId, RoundNumber, TaskId};
 use fedledger_ledger::keys::PublicKey;
 use fedledger_ledger::limits::{
     ADDRESSES_MAX, ADDRESS_BYTES_MAX, MEMBERS_MAX, TASKS_RUNNING_MAX, TEXT_BYTES_MAX,
@@ -12,6 +12,7 @@ use fedledger_ledger::limits::{
 use thiserror::Error;
 
 use crate::records::{MemberRecord, MemberStatus};
+use crate::round::check_roll_back;
 use crate::state::StateView;
 use crate::state_key;
 use crate::task_check::{check_task, TaskFault};
@@ -112,6 +113,32 @@ pub enum ChangeFault {
         /// The member.
         member: MemberId,
     },
+    /// No round after the one named led to a model that is still there.
+    #[error("no round of `{task}` after round {round} led to a model: there is nothing to undo")]
+    NothingToUndo {
+        /// The task.
+        task: TaskId,
+        /// The round named.
+        round: RoundNumber,
+    },
+    /// What the rounds after it rested on is no longer kept.
+    #[error(
+        "`{task}` can go back to round {first} less one at the earliest, not to round {round}"
+    )]
+    RoundNotKept {
+        /// The task.
+        task: TaskId,
+        /// The round named.
+        round: RoundNumber,
+        /// The first round that is kept.
+        first: RoundNumber,
+    },
+    /// Rounds are being replayed.
+    #[error("rounds of `{task}` are being replayed; wait until they are over")]
+    ReplayGoesOn {
+        /// The task.
+        task: TaskId,
+    },
     /// The proposer has too many changes waiting.
     #[error("the proposer has {max} changes waiting for approval, the most that are allowed")]
     TooManyOpen {
@@ -164,6 +191,14 @@ pub(crate) fn check_change(state: &StateView<'_>, change: &Change) -> Result<(),
                 return Err(ChangeFault::NotQuarantined { task, member });
             }
             Ok(())
+        }
+        Change::RollBack { task, round, without, reason, .. } => {
+            check_text("the reason", reason, 0)?;
+            let is_running = state.tasks_running().contains(task);
+            if !is_running && state.tasks_running().len() >= TASKS_RUNNING_MAX {
+                return Err(ChangeFault::TooManyTasks { max: TASKS_RUNNING_MAX });
+            }
+            check_roll_back(state, task, *round, without)
         }
     }
 }

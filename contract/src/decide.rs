@@ -16,7 +16,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::canonical::{add_to_model, Schema};
-use crate::judge::{admit, Admission, Content, RoundInputs, RoundJudgement, Submission};
+use crate::judge::{admit, Admission, Content, RoundInputs, RoundJudgement, Submission, Terms};
 use crate::outcome::rules_offered;
 use crate::records::{Exclusion, RosterLine, RoundRecord, TaskProgress};
 use crate::round::running;
@@ -139,7 +139,13 @@ pub fn decide(
     let schema = Schema::of(&spec).expect("the schema was checked when the task was made");
     let base = schema.decode(&read(blobs, &round.base_model)?);
     let inputs = round_inputs(&schema, &spec, &progress, &round, blobs)?;
-    let admission = admit(RoundInputs { past: view.past(&spec), ..inputs });
+    // The updates of a round that is replayed were judged in their time: they are aggregated again,
+    // and nothing follows for their members.
+    let inputs = match round.replays {
+        Some(_) => RoundInputs { terms: Terms { trust: None, ..inputs.terms }, ..inputs },
+        None => RoundInputs { past: view.past(&spec), ..inputs },
+    };
+    let admission = admit(inputs);
     let case = Case { spec: &spec, schema: &schema, round: &round, admission };
     let Ok(base) = base else {
         return Ok(case.failed(case.admission.fail(RoundFailure::BaseModelInvalid)));

@@ -10,7 +10,7 @@ use fedledger_ledger::limits::{CHANGES_OPEN_PER_MEMBER_MAX, CHANGE_WINDOW_MS};
 use crate::change_check::{check_change, ChangeFault};
 use crate::context::Context;
 use crate::records::{ChangeRecord, KeyRecord, KeyUse, MemberRecord, MemberStatus};
-use crate::round::start_task;
+use crate::round::{roll_back, start_task};
 use crate::state_key;
 use crate::trust;
 
@@ -73,6 +73,8 @@ fn drop_expired(context: &mut Context<'_>) {
     for digest in context.state.changes() {
         if pending(context, &digest).is_some_and(|record| record.expires <= context.time) {
             remove(context, &digest);
+            let detail = "it was not approved in time".to_owned();
+            context.record(EntryBody::ChangeDropped { digest, detail });
         }
     }
 }
@@ -112,6 +114,9 @@ fn apply(context: &mut Context<'_>, record: ChangeRecord, digest: Digest) {
         Change::RotateKey { member, role, key } => rotate(context, member, *role, *key),
         Change::CreateTask { task } => start_task(context, task),
         Change::ReleaseQuarantine { task, member, .. } => release(context, task, member),
+        Change::RollBack { task, round, without, replay, .. } => {
+            roll_back(context, task, *round, without, *replay);
+        }
     }
 }
 

@@ -34,6 +34,7 @@
 //! All arithmetic is exact or has pinned rounding; members are in the order of their ids.
 
 mod cells;
+mod onset;
 mod sketch;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ use fedledger_ledger::ids::{Digest, MemberId};
 use fedledger_ledger::task::HistoryPolicy;
 
 pub use cells::Finding;
+pub use onset::onset;
 pub use sketch::{observe, Row, UNIT};
 pub use track::{MemberHistory, SCALES};
 

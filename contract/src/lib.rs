@@ -32,6 +32,7 @@ pub mod views;
 
 mod change_check;
 mod context;
+mod draw;
 mod evaluation;
 mod governance;
 mod validators;

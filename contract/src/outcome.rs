@@ -195,7 +195,7 @@ fn check_deviations(
     let Some(deviations) = deviations else { return Ok(()) };
     let parameters = spec.parameters().expect("the schema was checked when the task was made");
     let length = spec.history.map(|policy| sketch_bytes(&policy, parameters as usize));
-    let aggregated = matches!(result, OutcomeResult::Aggregated { .. });
+    let aggregated = matches!(result, OutcomeResult::Aggregated { .. }) && round.replays.is_none();
     // What is observed is a subsequence of the roster, which is in the order of members.
     let mut roster = round.roster.iter();
     let listed = deviations.iter().all(|one| roster.any(|line| line.member == one.member));

@@ -9,5 +9,7 @@ pub use chain::{
     ChainHead, ChangeRecord, KeyRecord, KeyUse, MemberRecord, MemberStatus, TaskProgress,
     TaskStatus,
 };
-pub use round::{CommitmentRecord, EvaluationRecord, Exclusion, RosterLine, RoundRecord};
+pub use round::{
+    CommitmentRecord, EvaluationRecord, Exclusion, PastRound, ReplayPlan, RosterLine, RoundRecord,
+};
 pub use trust::{TrustRecord, TRUST_MICRO_INITIAL, TRUST_MICRO_ONE};

@@ -171,13 +171,7 @@ impl Replayer {
         let height = block.header.height;
         // Signatures before what is costly: nothing is carried out that nobody decided.
         let decided = self.chain.verify(block, certificate)?;
-        let input = BlockInput {
-            height,
-            time: block.header.time,
-            transactions: &block.body.transactions,
-            decisions: &block.body.decisions,
-        };
-        let effects = apply_block_with(&mut self.cache, &self.state, &input)
+        let effects = apply_block_with(&mut self.cache, &self.state, &BlockInput::of(block))
             .map_err(|source| ReplayError::Contents { height, source: Box::new(source) })?;
         let verified = self.chain.advance(decided, &effects.validators)?;
         let (recomputed, missing) = match blobs {

@@ -4,6 +4,8 @@
 
 mod advance;
 mod finish;
+mod notice;
+mod recovery;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -18,9 +20,12 @@ use crate::records::{RoundRecord, TaskProgress, TaskStatus};
 use crate::state::StateView;
 use crate::state_key;
 
+use advance::fail;
 pub(crate) use advance::{advance, enter_evaluate};
 pub use finish::median_norm;
 pub(crate) use finish::{finish, Origin};
+pub use notice::NOTICE_BASELINES;
+pub(crate) use recovery::{check_roll_back, roll_back};
 pub use submit::update_revealed;
 pub(crate) use submit::{apply_submission, record_equivocation};
 
@@ -41,6 +46,7 @@ pub(crate) fn start_task(context: &mut Context<'_>, spec: &TaskSpec) {
         aggregate: None,
         aggregated: 0,
         norms: Vec::new(),
+        rounds_added: 0,
     };
     context.state.list_insert(state_key::TASKS, spec.id.clone());
     context.state.list_insert(state_key::TASKS_RUNNING, spec.id.clone());
@@ -48,7 +54,8 @@ pub(crate) fn start_task(context: &mut Context<'_>, spec: &TaskSpec) {
     open(context, spec, &progress);
 }
 
-/// Opens the round that `progress` names, and writes `progress`.
+/// Opens the round that `progress` names, and writes `progress`. While rounds wait to be replayed,
+/// the round is a replay of the first of them and takes no commitments.
 fn open(context: &mut Context<'_>, spec: &TaskSpec, progress: &TaskProgress) {
     let commit_deadline = context.time.after(spec.commit_window_ms);
     let round = RoundRecord {
@@ -64,15 +71,17 @@ fn open(context: &mut Context<'_>, spec: &TaskSpec, progress: &TaskProgress) {
         quarantined_absent: 0,
         candidates: Vec::new(),
         chosen: None,
+        replays: None,
     };
     context.state.put(&state_key::task_progress(&spec.id), progress);
-    context.state.put(&state_key::round(&spec.id), &round);
     context.record(EntryBody::RoundOpened {
         task: spec.id.clone(),
         round: progress.round,
         base_model: progress.model,
         commit_deadline,
     });
+    let round = recovery::replayed(context, spec, round);
+    context.state.put(&state_key::round(&spec.id), &round);
 }
 
 /// Fewest usable updates that a round goes on with: `updates_min`, less those of the f that are

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fedledger_ledger::codec::to_canonical;
-use fedledger_ledger::ids::{Digest, MemberId, Nonce, TaskId};
+use fedledger_ledger::ids::{Digest, MemberId, Nonce, RoundNumber, TaskId};
 use fedledger_ledger::log::{Frontier, LogHead, LOG_HEAD_KEY};
 use fedledger_ledger::state::{StateRead, Writes};
 use fedledger_ledger::task::TaskSpec;
@@ -13,8 +13,8 @@ use minicbor::{Decode, Encode};
 
 use crate::history::Past;
 use crate::records::{
-    ChainHead, CommitmentRecord, EvaluationRecord, MemberRecord, RoundRecord, TaskProgress,
-    TrustRecord,
+    ChainHead, CommitmentRecord, EvaluationRecord, MemberRecord, PastRound, ReplayPlan,
+    RoundRecord, TaskProgress, TrustRecord,
 };
 use crate::state_key;
 
@@ -229,6 +229,16 @@ impl<'a> StateView<'a> {
         self.get(&state_key::round(task))
     }
 
+    /// What the decision of an earlier round rested on, while it is kept.
+    pub fn past_round(&self, task: &TaskId, round: RoundNumber) -> Option<PastRound> {
+        self.get(&state_key::past_round(task, round))
+    }
+
+    /// The rounds that are still to be replayed.
+    pub fn replay_plan(&self, task: &TaskId) -> Option<ReplayPlan> {
+        self.get(&state_key::replay_plan(task))
+    }
+
     /// A member's commitment in the open round.
     pub fn commitment(&self, task: &TaskId, member: &MemberId) -> Option<CommitmentRecord> {
         self.get(&state_key::commitment(task, member))
@@ -249,6 +259,11 @@ impl<'a> StateView<'a> {
     /// A member's trust in a task.
     pub fn trust(&self, task: &TaskId, member: &MemberId) -> TrustRecord {
         self.get(&state_key::trust(task, member)).unwrap_or_default()
+    }
+
+    /// The round in which a member last announced a change of its data.
+    pub fn notice(&self, task: &TaskId, member: &MemberId) -> Option<RoundNumber> {
+        self.get(&state_key::notice(task, member))
     }
 
     /// What a task remembers of its members; nothing when it keeps no history.

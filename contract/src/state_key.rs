@@ -3,7 +3,7 @@
 //! Ids hold only `a-z`, `0-9` and `-`, so that `/` separates unambiguously.
 
 use fedledger_ledger::decision::Verdict;
-use fedledger_ledger::ids::{Digest, MemberId, TaskId};
+use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
 use fedledger_ledger::keys::PublicKey;
 
 /// [`crate::records::ChainHead`]: height and time of the latest block.
@@ -47,6 +47,21 @@ pub fn round(task: &TaskId) -> String {
     format!("task/{task}/round")
 }
 
+/// `Vec<RoundNumber>`: the latest rounds that led to a model and can be replayed, in order.
+pub fn past_rounds(task: &TaskId) -> String {
+    format!("task/{task}/past")
+}
+
+/// [`crate::records::PastRound`] of one of them.
+pub fn past_round(task: &TaskId, round: RoundNumber) -> String {
+    format!("task/{task}/past/{round}")
+}
+
+/// [`crate::records::ReplayPlan`], while rounds are being replayed.
+pub fn replay_plan(task: &TaskId) -> String {
+    format!("task/{task}/replay")
+}
+
 /// [`crate::records::CommitmentRecord`] of the open round.
 pub fn commitment(task: &TaskId, member: &MemberId) -> String {
     format!("task/{task}/commitment/{member}")
@@ -65,6 +80,11 @@ pub fn trust(task: &TaskId, member: &MemberId) -> String {
 /// [`crate::history::MemberHistory`].
 pub fn history(task: &TaskId, member: &MemberId) -> String {
     format!("task/{task}/history/{member}")
+}
+
+/// `RoundNumber`: the round in which the member last announced a change of its data.
+pub fn notice(task: &TaskId, member: &MemberId) -> String {
+    format!("task/{task}/notice/{member}")
 }
 
 /// [`crate::records::ChangeRecord`] of a change that waits for approval.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
 use fedledger_ledger::block::{
-    vote_sign_bytes, Block, BlockBody, BlockHeader, CommitCertificate, ValidatorAddress,
-    ValidatorSet, VoteType,
+    vote_sign_bytes, Block, BlockBody, CommitCertificate, Parent, ValidatorAddress, ValidatorSet,
+    VoteType,
 };
 use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::decision::{Decision, OutcomeResult, UpdateVerdict};
@@ -224,22 +224,19 @@ impl Ledger {
         decisions: Vec<Decision>,
     ) -> BlockEffects {
         let effects = self.try_block(after_ms, &transactions, &decisions).unwrap();
-        self.height = self.height.next();
-        self.time = self.time.after(after_ms);
-        let app_hash = self.state.apply(self.height.0, &effects.writes).unwrap();
-        let body = BlockBody { transactions, decisions };
-        let header = BlockHeader {
-            chain_id: self.document.chain_id.clone(),
+        let parent = Parent {
+            chain_id: &self.document.chain_id,
             height: self.height,
-            time: self.time,
-            last_block_id: self.chain.last().map(|(block, _)| block.hash()),
-            data_hash: body.data_hash(),
-            validators_hash: self.validators.hash(),
-            next_validators_hash: effects.validators.hash(),
-            app_hash,
-            proposer: self.validators.validators()[0].address,
+            id: self.chain.last().map(|(block, _)| block.hash()),
+            validators: &self.validators,
         };
-        let block = Block { header, body };
+        let time = self.time.after(after_ms);
+        let proposer = self.validators.validators()[0].address;
+        let height = self.height.next();
+        let app_hash = self.state.apply(height.0, &effects.writes).unwrap();
+        let body = BlockBody { transactions, decisions };
+        let block = parent.block(time, proposer, body, app_hash, &effects.validators);
+        (self.height, self.time) = (height, time);
         let certificate = self.certify(&block);
         self.chain.push((block, certificate));
         self.validators = effects.validators.clone();

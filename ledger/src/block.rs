@@ -135,6 +135,45 @@ impl<'b, C> Decode<'b, C> for BlockHeader {
     }
 }
 
+/// What a new block follows.
+#[derive(Debug, Clone, Copy)]
+pub struct Parent<'a> {
+    /// The ledger.
+    pub chain_id: &'a ChainId,
+    /// Height of the parent; 0 before the first block.
+    pub height: Height,
+    /// Its id; nothing before the first block.
+    pub id: Option<Digest>,
+    /// Who decides the new block.
+    pub validators: &'a ValidatorSet,
+}
+
+impl Parent<'_> {
+    /// The block that follows, where its contents lead to the state root `app_hash` and to
+    /// `next_validators`.
+    pub fn block(
+        &self,
+        time: TimeMs,
+        proposer: ValidatorAddress,
+        body: BlockBody,
+        app_hash: Digest,
+        next_validators: &ValidatorSet,
+    ) -> Block {
+        let header = BlockHeader {
+            chain_id: self.chain_id.clone(),
+            height: self.height.next(),
+            time,
+            last_block_id: self.id,
+            data_hash: body.data_hash(),
+            validators_hash: self.validators.hash(),
+            next_validators_hash: next_validators.hash(),
+            app_hash,
+            proposer,
+        };
+        Block { header, body }
+    }
+}
+
 impl BlockHeader {
     /// The block's id: the header's hash as CometBFT computes it.
     ///

@@ -225,6 +225,9 @@ pub enum RoundFailure {
     /// The bytes under the base model's digest are not a canonical model of this task.
     #[n(5)]
     BaseModelInvalid,
+    /// The consortium voted to take the task back to an earlier model.
+    #[n(6)]
+    RolledBack,
 }
 
 /// One candidate aggregate that evaluators may score.

@@ -110,6 +110,26 @@ pub enum Rejection {
         #[n(0)]
         committed: Digest,
     },
+    /// The task remembers nothing of its members, so there is nothing to begin anew.
+    #[n(20)]
+    NoHistory,
+    /// The member is in quarantine, which only clean rounds or a vote end.
+    #[n(21)]
+    InQuarantine,
+    /// The member announced a change of its data not long ago.
+    #[n(22)]
+    AnnouncedTooSoon {
+        /// The first round in which it may do so again.
+        #[n(0)]
+        from: RoundNumber,
+    },
+    /// A text is longer than is allowed.
+    #[n(23)]
+    TextTooLong {
+        /// Greatest length in bytes.
+        #[n(0)]
+        max: u64,
+    },
 }
 
 /// What became of a transaction in a block.
@@ -201,6 +221,9 @@ pub enum TrustCause {
     /// The members' histories show that it moved together with others.
     #[n(7)]
     MovedTogether,
+    /// It announced a change of its data.
+    #[n(9)]
+    DataChanged,
 }
 
 /// What an entry records.
@@ -374,8 +397,8 @@ pub enum EntryBody {
         #[n(2)]
         frozen: bool,
     },
-    /// An approved change could not be made any more at the end of its block, because another
-    /// change of that block came first.
+    /// A change was dropped: it was not approved in time, or could not be made any more at the end
+    /// of the block that approved it, because another change of that block came first.
     #[n(11)]
     ChangeDropped {
         /// Digest of the change.
@@ -384,6 +407,23 @@ pub enum EntryBody {
         /// What is wrong with it now.
         #[n(1)]
         detail: String,
+    },
+    /// The round that just opened decides the updates of an earlier one again, by a vote to roll
+    /// the task back.
+    #[n(12)]
+    RoundReplayed {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round that opened.
+        #[n(1)]
+        round: RoundNumber,
+        /// The round whose updates it decides.
+        #[n(2)]
+        of: RoundNumber,
+        /// The members whose updates of that round are left out, by id.
+        #[n(3)]
+        without: Vec<MemberId>,
     },
 }
 

@@ -128,6 +128,26 @@ pub enum Change {
         #[n(2)]
         reason: String,
     },
+    /// Takes a task back to the model it had after an earlier round, and goes on from there.
+    #[n(6)]
+    RollBack {
+        /// The task.
+        #[n(0)]
+        task: crate::ids::TaskId,
+        /// The last good round; 0 for the initial model.
+        #[n(1)]
+        round: crate::ids::RoundNumber,
+        /// Members whose updates are left out when later rounds are replayed, besides those in
+        /// quarantine or suspended by then.
+        #[n(2)]
+        without: Vec<MemberId>,
+        /// Whether the rounds after it are decided again on the updates that were submitted then.
+        #[n(3)]
+        replay: bool,
+        /// Why, for people.
+        #[n(4)]
+        reason: String,
+    },
 }
 
 impl Change {

@@ -49,6 +49,8 @@ pub const ADDRESSES_MAX: usize = 16;
 pub const TASK_BYTES_MAX: usize = 50_000;
 /// Most rounds of a task: more than a century of hourly rounds.
 pub const ROUNDS_MAX: u64 = 1_000_000;
+/// Most rounds of a task whose updates can be replayed: what the contract keeps a record of.
+pub const ROUNDS_KEPT_MAX: usize = 128;
 /// Longest phase of a round in milliseconds of block time: a year.
 pub const WINDOW_MS_MAX: u64 = 365 * 24 * 3_600_000;
 /// Most tasks that run at once: each is looked at in every block.

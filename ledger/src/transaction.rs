@@ -119,6 +119,20 @@ pub enum Action {
         #[n(0)]
         change: Digest,
     },
+    /// Says that the member's data have changed, before it commits in this round: what the task
+    /// remembers of it begins anew, at reduced weight.
+    #[n(5)]
+    AnnounceDataChange {
+        /// The task.
+        #[n(0)]
+        task: TaskId,
+        /// The round.
+        #[n(1)]
+        round: RoundNumber,
+        /// What has changed, for people.
+        #[n(2)]
+        reason: String,
+    },
 }
 
 /// A transaction without its signature: the signed bytes are its canonical encoding.

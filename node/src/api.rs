@@ -30,6 +30,7 @@ mod events;
 mod health;
 mod members;
 mod node;
+mod onset;
 mod openapi;
 pub mod rounds;
 mod tasks;
@@ -111,6 +112,8 @@ pub fn router(state: ApiState, access: Access) -> Router {
             post(updates::submit).layer(DefaultBodyLimit::disable()),
         )
         .route(&format!("{task}/rounds/{{round}}/evaluation"), post(updates::evaluate))
+        .route(&format!("{task}/onset"), get(onset::onset))
+        .route(&format!("{task}/data-change"), post(updates::announce))
         .route("/v1/transactions", post(chain::submit))
         .route("/v1/transactions/{digest}", get(chain::transaction))
         .route("/v1/entries", get(chain::entries))

@@ -22,6 +22,7 @@ mod member;
 mod model;
 mod round;
 mod run;
+mod settle;
 mod sim;
 mod status;
 mod task;

@@ -111,9 +111,7 @@ trait Hostile {
     /// are poisoned; at a smaller strength, fewer of them.
     fn poison<'a>(&self, lesson: &Lesson<'a>, rng: &mut ChaCha8Rng) -> Cow<'a, Dataset> {
         match self.trigger() {
-            Some(trigger) => {
-                Cow::Owned(trigger.poison(lesson.data, lesson.strength, (0, 1), rng))
-            }
+            Some(trigger) => Cow::Owned(trigger.poison(lesson.data, lesson.strength, (0, 1), rng)),
             None => Cow::Borrowed(lesson.data),
         }
     }

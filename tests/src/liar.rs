@@ -37,12 +37,7 @@ impl Liar {
         if !lied {
             return None;
         }
-        let input = BlockInput {
-            height: header.height,
-            time: header.time,
-            transactions: &body.transactions,
-            decisions: &body.decisions,
-        };
+        let input = BlockInput::new(header.height, header.time, &body);
         let effects = apply_block(self.0.store(), &input).expect("a false digest executes as well");
         header.app_hash = self.0.store().root_after(&effects.writes).expect("the store works");
         header.next_validators_hash = effects.validators.hash();

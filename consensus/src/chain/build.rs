@@ -6,7 +6,7 @@ use fedledger_contract::check::select_transactions;
 use fedledger_contract::decide::pending;
 use fedledger_contract::round::update_revealed;
 use fedledger_contract::state::StateView;
-use fedledger_ledger::block::{Block, BlockBody, BlockHeader};
+use fedledger_ledger::block::{Block, BlockBody, Parent};
 use fedledger_ledger::decision::Decision;
 use fedledger_ledger::ids::{quorum, Height, TimeMs};
 use fedledger_ledger::limits::BLOCK_BYTES_MAX;
@@ -91,28 +91,22 @@ impl Chain {
         let decisions = self.decisions_ready(&shared);
         let transactions = self.transactions_ready(&shared);
         let body = BlockBody { transactions, decisions };
-        let mut header = BlockHeader {
-            chain_id: self.genesis.chain_id.clone(),
-            height,
-            time,
-            last_block_id: shared.tip_id,
-            data_hash: body.data_hash(),
-            validators_hash: shared.validators.hash(),
-            next_validators_hash: shared.validators.hash(),
-            app_hash: shared.root,
-            proposer: self.proposer,
+        let parent = Parent {
+            chain_id: &self.genesis.chain_id,
+            height: shared.height,
+            id: shared.tip_id,
+            validators: &shared.validators,
         };
+        let follow = |body, root, next: &_| parent.block(time, self.proposer, body, root, next);
         match self.execute(height, time, &body) {
             Ok(execution) => {
-                header.app_hash = execution.root;
-                header.next_validators_hash = execution.effects.validators.hash();
-                let block = Block { header, body };
+                let block = follow(body, execution.root, &execution.effects.validators);
                 shared.executions.insert(block.hash(), execution);
                 Ok(block)
             }
             Err(super::execute::ExecuteError::Block(
                 fedledger_contract::block::BlockError::Nothing,
-            )) => Ok(Block { header, body }),
+            )) => Ok(follow(body, shared.root, &shared.validators)),
             Err(error) => Err(fatal(format!("a block of selected contents fails: {error}"))),
         }
     }

@@ -40,12 +40,7 @@ impl Chain {
         time: TimeMs,
         body: &BlockBody,
     ) -> Result<Arc<Execution>, ExecuteError> {
-        let input = BlockInput {
-            height,
-            time,
-            transactions: &body.transactions,
-            decisions: &body.decisions,
-        };
+        let input = BlockInput::new(height, time, body);
         let effects = apply_block_with(&mut self.cache(), &self.store, &input)?;
         let root = self.store.root_after(&effects.writes).map_err(fatal)?;
         Ok(Arc::new(Execution { effects, root }))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fedledger_ledger::block::{
-    consensus_hash, Block, BlockBody, BlockHeader, ValidatorAddress, ValidatorSet,
+    consensus_hash, Block, BlockBody, Parent, ValidatorAddress, ValidatorSet,
 };
 use fedledger_ledger::ids::{ChainId, Digest, Height, TimeMs};
 use tokio::sync::watch;
@@ -90,19 +90,15 @@ impl EmptyApplication {
 
     fn block(&self, height: Height, round: u32) -> ProposedBlock {
         let body = BlockBody::default();
-        let header = BlockHeader {
-            chain_id: self.chain_id.clone(),
-            height,
-            // Any increasing time will do; the round makes blocks of different rounds differ.
-            time: TimeMs(height.0 * 1_000 + u64::from(round)),
-            last_block_id: self.parent(),
-            data_hash: body.data_hash(),
-            validators_hash: self.validators.hash(),
-            next_validators_hash: self.validators.hash(),
-            app_hash: consensus_hash(),
-            proposer: self.proposer,
+        let parent = Parent {
+            chain_id: &self.chain_id,
+            height: Height(height.0 - 1),
+            id: self.parent(),
+            validators: &self.validators,
         };
-        let block = Block { header, body };
+        // Any increasing time will do; the round makes blocks of different rounds differ.
+        let time = TimeMs(height.0 * 1_000 + u64::from(round));
+        let block = parent.block(time, self.proposer, body, consensus_hash(), &self.validators);
         ProposedBlock { id: block.hash(), bytes: block.to_bytes().into() }
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use ed25519_dalek::SigningKey;
 use fedledger_contract::{apply_block, genesis, BlockEffects, BlockInput};
 use fedledger_ledger::block::{
-    vote_sign_bytes, Block, BlockBody, BlockHeader, CommitCertificate, ValidatorAddress,
-    ValidatorSet, VoteType,
+    vote_sign_bytes, Block, BlockBody, CommitCertificate, Parent, ValidatorAddress, ValidatorSet,
+    VoteType,
 };
 use fedledger_ledger::decision::Decision;
 use fedledger_ledger::genesis::Genesis;
@@ -112,29 +112,20 @@ impl Consortium {
         transactions: Vec<Transaction>,
         decisions: Vec<Decision>,
     ) -> BlockEffects {
-        (self.height, self.time) = (self.height.next(), self.time.after(after_ms));
-        let input = BlockInput {
+        let parent = Parent {
+            chain_id: &self.document.chain_id,
             height: self.height,
-            time: self.time,
-            transactions: &transactions,
-            decisions: &decisions,
+            id: self.chain.last().map(|(block, _)| block.hash()),
+            validators: &self.validators,
         };
+        (self.height, self.time) = (self.height.next(), self.time.after(after_ms));
+        let body = BlockBody { transactions, decisions };
+        let input = BlockInput::new(self.height, self.time, &body);
         let effects = apply_block(&self.state, &input).expect("the block can follow the state");
         let app_hash =
             self.state.apply(self.height.0, &effects.writes).expect("the writes fit the state");
-        let body = BlockBody { transactions, decisions };
-        let header = BlockHeader {
-            chain_id: self.document.chain_id.clone(),
-            height: self.height,
-            time: self.time,
-            last_block_id: self.chain.last().map(|(block, _)| block.hash()),
-            data_hash: body.data_hash(),
-            validators_hash: self.validators.hash(),
-            next_validators_hash: effects.validators.hash(),
-            app_hash,
-            proposer: self.validators.validators()[0].address,
-        };
-        let block = Block { header, body };
+        let proposer = self.validators.validators()[0].address;
+        let block = parent.block(self.time, proposer, body, app_hash, &effects.validators);
         let certificate = self.certify(&block);
         self.chain.push((block, certificate));
         self.validators = effects.validators.clone();

@@ -20,7 +20,8 @@
 use super::matrix::Matrix;
 use super::pairs::pairwise;
 use super::spectral::{centred, shifted, top, WEIGHT_ONE};
-use super::{mean, seed, uses_whole, Aggregation, OutOfRange};
+use super::{mean, uses_whole, Aggregation, OutOfRange};
+use crate::draw::splitmix64;
 
 /// r: how many updates an iteration removes.
 pub(super) fn removed(f: usize, removed_milli: u32) -> usize {
@@ -48,7 +49,7 @@ pub(super) fn aggregate(
     if let Some(count) = sampled {
         matrix.check()?;
         for iteration in 0..parameters.iterations {
-            let draw = seed::mix(round_seed, u64::from(iteration));
+            let draw = splitmix64(round_seed, u64::from(iteration));
             let columns: Vec<usize> =
                 (0..u64::from(count)).map(|at| column(draw, at, matrix.d())).collect();
             let rows = matrix.columns(&columns);
@@ -70,7 +71,7 @@ pub(super) fn aggregate(
 
 /// The `at`-th column of a draw: the high half of a product, which is as even as 64 bits are.
 fn column(draw: u64, at: u64, d: usize) -> usize {
-    ((u128::from(seed::mix(draw, at)) * d as u128) >> 64) as usize
+    ((u128::from(splitmix64(draw, at)) * d as u128) >> 64) as usize
 }
 
 /// Counts once more the `removed` rows that project most on the direction of greatest variance.

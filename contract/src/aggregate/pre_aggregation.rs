@@ -28,7 +28,8 @@ use fedledger_ledger::task::PreAggregation;
 use super::matrix::{Matrix, Source, FACTOR_BITS};
 use super::measures::to_point;
 use super::pairs::pairwise;
-use super::{seed, Aggregation, OutOfRange, UpdateUse};
+use super::{Aggregation, OutOfRange, UpdateUse};
+use crate::draw::splitmix64;
 use crate::integer::isqrt_u128;
 
 /// Binary digits behind the point of a norm.
@@ -81,7 +82,7 @@ pub(super) fn prepare<'a>(
                     // and the mean of a value out of range could be in range.
                     matrix.check()?;
                 }
-                let draw = seed::mix(round_seed, at as u64);
+                let draw = splitmix64(round_seed, at as u64);
                 prepared.bucket(&buckets(prepared.matrix.n(), *size as usize, draw));
             }
         }
@@ -161,7 +162,7 @@ fn factors(norms_squared: &[u128], f: usize) -> Vec<Option<u32>> {
 /// The rows in buckets, each in ascending order.
 fn buckets(n: usize, size: usize, draw: u64) -> Vec<Vec<usize>> {
     let mut rows: Vec<usize> = (0..n).collect();
-    rows.sort_by_key(|&row| (seed::mix(draw, row as u64), row));
+    rows.sort_by_key(|&row| (splitmix64(draw, row as u64), row));
     let mut buckets: Vec<Vec<usize>> = rows.chunks(size).map(<[usize]>::to_vec).collect();
     buckets.iter_mut().for_each(|bucket| bucket.sort_unstable());
     buckets

@@ -62,11 +62,11 @@ fn fault(bend: impl FnOnce(&mut Transaction), resign: bool) -> Option<Transactio
 fn a_transaction_that_binds_nobody_makes_its_block_invalid() {
     assert_eq!(fault(|_| {}, false), None);
     assert!(matches!(
-        fault(|tx| tx.body.chain_id = ChainId::new("other").unwrap(), true),
+        fault(|tx| tx.body.chain_id = ChainId::new("other").expect("a chain id"), true),
         Some(TransactionFault::WrongChain { .. })
     ));
     assert!(matches!(
-        fault(|tx| tx.body.member = MemberId::new("stranger").unwrap(), true),
+        fault(|tx| tx.body.member = MemberId::new("stranger").expect("a member id"), true),
         Some(TransactionFault::UnknownMember { .. })
     ));
     assert!(matches!(
@@ -117,7 +117,7 @@ fn a_proposer_selects_what_makes_a_valid_block() {
         select_transactions(&mut ExecutionCache::default(), &ledger.state, &waiting, usize::MAX);
     let expected = [&waiting[1], &waiting[3], &waiting[4]];
     assert!(selected.iter().eq(expected), "{selected:?}");
-    ledger.try_block(1, &selected, &[]).unwrap();
+    ledger.try_block(1, &selected, &[]).expect("the block follows the state");
     let bytes = waiting[1].to_bytes().len();
     assert_eq!(
         select_transactions(&mut ExecutionCache::default(), &ledger.state, &waiting, bytes).len(),
@@ -161,7 +161,7 @@ fn decisions_that_nobody_waits_for_make_their_block_invalid() {
     use DecisionFault as F;
     let fault = decision_fault(|decision| {
         if let Decision::Outcome { task, .. } = decision {
-            *task = TaskId::new("elsewhere").unwrap();
+            *task = TaskId::new("elsewhere").expect("a task id");
         }
     });
     assert_eq!(fault, F::TaskNotRunning);
@@ -229,7 +229,7 @@ fn pending_lists_every_blob_that_the_decision_takes() {
     let mut blobs = ledger.blobs.clone();
     blobs.insert(waiting.blobs[1], b"something else".to_vec());
     assert!(decide(&ledger.state, &task_id(), &blobs).is_err());
-    let task = TaskId::new("elsewhere").unwrap();
+    let task = TaskId::new("elsewhere").expect("a task id");
     assert!(decide(&ledger.state, &task, &ledger.blobs).is_err());
 }
 
@@ -310,27 +310,22 @@ proptest! {
             let wait = deadline.0.saturating_sub(ledger.time.0).max(1);
             ledger.block(wait, vec![], vec![]);
         }
-        let effects = crate::genesis::genesis(&ledger.document).unwrap();
+        let effects = crate::genesis::genesis(&ledger.document).expect("the genesis is valid");
         let mut again = LatestState::new();
-        again.apply(0, &effects.writes).unwrap();
+        again.apply(0, &effects.writes).expect("the writes fit the state");
         let mut plain: BTreeMap<Vec<u8>, Vec<u8>> =
             again.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
         for (block, _) in &ledger.chain {
-            let input = BlockInput {
-                height: block.header.height,
-                time: block.header.time,
-                transactions: &block.body.transactions,
-                decisions: &block.body.decisions,
-            };
+            let input = BlockInput::of(block);
             // Executed over a plain map, written in reverse order.
-            let effects = apply_block(&plain, &input).unwrap();
+            let effects = apply_block(&plain, &input).expect("the block follows the state");
             for (key, value) in effects.writes.iter().rev() {
                 match value {
                     Some(value) => drop(plain.insert(key.clone(), value.clone())),
                     None => drop(plain.remove(key)),
                 }
             }
-            let root = again.apply(block.header.height.0, &effects.writes).unwrap();
+            let root = again.apply(block.header.height.0, &effects.writes).expect("the writes fit the state");
             prop_assert_eq!(root, block.header.app_hash);
         }
         prop_assert_eq!(again.root(), ledger.state.root());
@@ -345,9 +340,13 @@ fn no_cache_changes_what_a_block_leads_to() {
         let mut ledger = Ledger::new(members, vec![task(1, 3)]);
         let change = Change::SuspendMember { member: member_id(3), reason: String::new() };
         if members == 6 {
-            ledger.send(0, Action::ProposeChange { change: change.clone() }).unwrap();
+            ledger
+                .send(0, Action::ProposeChange { change: change.clone() })
+                .expect("the transaction is accepted");
             for at in [1, 2, 4, 5] {
-                ledger.send(at, Action::Approve { change: change.digest() }).unwrap();
+                ledger
+                    .send(at, Action::Approve { change: change.digest() })
+                    .expect("the transaction is accepted");
             }
         }
         ledger.play(&[(0, [100, 0, 7]), (1, [90, 4, 9]), (2, [110, -4, 5])]);
@@ -355,7 +354,12 @@ fn no_cache_changes_what_a_block_leads_to() {
     });
     let begin = |ledger: &Ledger| {
         let mut state = LatestState::new();
-        state.apply(0, &crate::genesis::genesis(&ledger.document).unwrap().writes).unwrap();
+        state
+            .apply(
+                0,
+                &crate::genesis::genesis(&ledger.document).expect("the genesis is valid").writes,
+            )
+            .expect("the writes fit the state");
         state
     };
     let mut states = ledgers.each_ref().map(begin);
@@ -363,24 +367,20 @@ fn no_cache_changes_what_a_block_leads_to() {
     for at in 0..ledgers[1].chain.len() {
         for (ledger, state) in ledgers.iter().zip(&mut states) {
             let Some((block, _)) = ledger.chain.get(at) else { continue };
-            let input = BlockInput {
-                height: block.header.height,
-                time: block.header.time,
-                transactions: &block.body.transactions,
-                decisions: &block.body.decisions,
-            };
-            let alone = apply_block(state, &input).unwrap();
+            let input = BlockInput::of(block);
+            let alone = apply_block(state, &input).expect("the block follows the state");
             assert_eq!(alone.validators.hash(), block.header.next_validators_hash);
             // Twice, so that the second finds everything in the cache.
             for cache in caches.iter_mut().chain(&mut [ExecutionCache::remembering()]) {
                 for _ in 0..2 {
-                    let cached = apply_block_with(cache, state, &input).unwrap();
+                    let cached = apply_block_with(cache, state, &input)
+                        .expect("the block follows the state");
                     assert_eq!(cached.writes, alone.writes);
                     assert_eq!(cached.receipts, alone.receipts);
                     assert_eq!(cached.validators, alone.validators);
                 }
             }
-            state.apply(block.header.height.0, &alone.writes).unwrap();
+            state.apply(block.header.height.0, &alone.writes).expect("the writes fit the state");
             assert_eq!(state.root(), block.header.app_hash);
         }
     }

@@ -13,6 +13,7 @@ use fedledger_ledger::ids::{Digest, MemberId};
 use fedledger_ledger::task::HistoryPolicy;
 use rayon::prelude::*;
 
+use crate::draw::splitmix64;
 use crate::integer::{div_half_even, isqrt_u128, median_u64};
 
 /// One median deviation in the numbers of a [`Deviation`].
@@ -88,14 +89,15 @@ fn project(row: &[i32], width: usize, seed: &Digest) -> Vec<i64> {
     }
     let key = u64::from_le_bytes(seed.0[..8].try_into().expect("a digest has 32 bytes"));
     let mut sums = vec![0i64; width];
-    let mut state = key;
+    let mut numbers = (0..).map(|counter| splitmix64(key, counter));
+    let mut next = || numbers.next().expect("a sequence without end");
     for block in row.chunks(width) {
-        let turn = (next(&mut state) % width as u64) as usize;
+        let turn = (next() % width as u64) as usize;
         let (low, high) = sums.split_at_mut(turn);
         // Number (j + turn) mod p: first the numbers from `turn` on, then those before it.
         let mut targets = high.iter_mut().chain(low.iter_mut());
         for values in block.chunks(64) {
-            let mut signs = next(&mut state);
+            let mut signs = next();
             for &value in values {
                 let sum = targets.next().expect("a block is no longer than the sketch");
                 let value = i64::from(value);
@@ -105,15 +107,6 @@ fn project(row: &[i32], width: usize, seed: &Digest) -> Vec<i64> {
         }
     }
     sums
-}
-
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 fn norm(values: &[i64]) -> u64 {

@@ -7,12 +7,13 @@ use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::Digest;
 use fedledger_ledger::task::{AggregationRule, NormBand};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
+use sha2::{Digest as _, Sha256};
 
 use super::measure::{clip, is_over, ratio_milli};
 use super::verdict;
 use super::weights::weights_micro;
 use super::{Content, RoundInputs, RoundJudgement, Submission, Terms};
-use crate::aggregate::{aggregate, check_precondition, norms_squared, Aggregation};
+use crate::aggregate::{self, aggregate_on, check_precondition, norms_squared, Aggregation};
 use crate::history::Past;
 use crate::integer::{isqrt_u128, median_u64};
 use crate::round::updates_needed;
@@ -276,8 +277,23 @@ impl Admission {
         }
         let admitted = self.lines.iter().filter(|line| line.place == Place::Admitted);
         let weights: Vec<u64> = admitted.map(|line| u64::from(line.weight_micro)).collect();
-        let aggregation = aggregate(rule, f, self.updates(), &weights, self.start.as_deref());
+        let (start, seed) = (self.start.as_deref(), self.seed());
+        let terms = aggregate::Terms { f, weights: &weights, start, seed };
+        let aggregation = aggregate_on(rule, self.updates(), &terms);
         Ok(aggregation.expect("precondition, weights and ranges were checked on admission"))
+    }
+
+    /// What rules draw from: the first eight bytes, the least significant first, of the SHA-256 of
+    /// the admitted updates' digests by member id. Nobody knew it when the updates were committed
+    /// to; a member can only choose to be left out, and is seen to.
+    fn seed(&self) -> u64 {
+        let mut hash = Sha256::new();
+        for line in self.lines.iter().filter(|line| line.place == Place::Admitted) {
+            let update = line.submission.update.expect("what was admitted was revealed");
+            hash.update(update.as_bytes());
+        }
+        let hash: [u8; 32] = hash.finalize().into();
+        u64::from_le_bytes(hash[..8].try_into().expect("eight bytes"))
     }
 
     /// Aggregates by a rule and gives the verdicts that follow.

@@ -131,6 +131,9 @@ pub struct TaskProgress {
     /// at most [`crate::judge::NORM_ROUNDS`].
     #[n(5)]
     pub norms: Vec<u64>,
+    /// By how many rounds the task takes longer because it was rolled back.
+    #[n(6)]
+    pub rounds_added: u64,
 }
 
 /// A change that waits for approval.

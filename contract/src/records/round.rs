@@ -50,6 +50,46 @@ pub struct RoundRecord {
     /// Which of them the evaluations chose, from 0, once they are closed.
     #[n(11)]
     pub chosen: Option<u32>,
+    /// The earlier round whose updates it decides again, when it does.
+    #[n(12)]
+    pub replays: Option<RoundNumber>,
+}
+
+/// What the decision of a round that led to a model rested on, kept for
+/// [`ROUNDS_KEPT_MAX`](fedledger_ledger::limits::ROUNDS_KEPT_MAX) rounds.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct PastRound {
+    /// The model that the updates were added to.
+    #[n(0)]
+    pub base_model: Digest,
+    /// The aggregate.
+    #[n(1)]
+    pub aggregate: Digest,
+    /// The model that followed.
+    #[n(2)]
+    pub model: Digest,
+    /// Median norm of the admitted updates.
+    #[n(3)]
+    pub norm: Option<u64>,
+    /// How many of the task's rounds were over with it; not counting those that were rolled back.
+    #[n(4)]
+    pub counted: u64,
+    /// The commitments, by member id.
+    #[n(5)]
+    pub roster: Vec<RosterLine>,
+}
+
+/// The rounds that are still to be decided again after a vote to roll back.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct ReplayPlan {
+    /// Their numbers, in order; never empty.
+    #[n(0)]
+    pub rounds: Vec<RoundNumber>,
+    /// Whose updates the vote leaves out.
+    #[n(1)]
+    pub without: Vec<MemberId>,
 }
 
 /// One member's commitment.

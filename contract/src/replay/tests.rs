@@ -38,7 +38,7 @@ fn replay(
 fn an_outsider_comes_to_the_same_state_with_and_without_blobs() {
     let ledger = ledger();
     for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
-        let replayer = replay(&ledger, &ledger.chain, blobs).unwrap();
+        let replayer = replay(&ledger, &ledger.chain, blobs).expect("the chain is honest");
         assert_eq!(replayer.state().root(), ledger.state.root());
         assert_eq!(replayer.height(), ledger.height);
     }
@@ -47,11 +47,12 @@ fn an_outsider_comes_to_the_same_state_with_and_without_blobs() {
 #[test]
 fn decisions_are_recomputed_and_say_what_they_made() {
     let ledger = ledger();
-    let mut replayer = Replayer::new(&ledger.document).unwrap();
+    let mut replayer = Replayer::new(&ledger.document).expect("the genesis is valid");
     let mut recomputed = Vec::new();
     let mut entries = replayer.genesis_entries().to_vec();
     for (block, certificate) in &ledger.chain {
-        let replayed = replayer.push(block, certificate, Some(&ledger.blobs)).unwrap();
+        let replayed =
+            replayer.push(block, certificate, Some(&ledger.blobs)).expect("the block is honest");
         recomputed.extend(replayed.recomputed);
         entries.extend(replayed.entries);
     }
@@ -122,10 +123,11 @@ fn a_missing_blob_is_named() {
     let mut ledger = ledger();
     let gone = ledger.blob([90, 4, 9]);
     ledger.blobs.remove(&gone);
-    let mut replayer = Replayer::new(&ledger.document).unwrap();
+    let mut replayer = Replayer::new(&ledger.document).expect("the genesis is valid");
     let (mut recomputed, mut missing) = (0, Vec::new());
     for (block, certificate) in &ledger.chain {
-        let replayed = replayer.push(block, certificate, Some(&ledger.blobs)).unwrap();
+        let replayed =
+            replayer.push(block, certificate, Some(&ledger.blobs)).expect("the block is honest");
         recomputed += replayed.recomputed.len();
         missing.extend(replayed.missing);
     }
@@ -181,7 +183,7 @@ fn histories_follow_from_the_blocks_and_quarantine_those_that_drift_together() {
     assert_eq!(said.together_with, Some(vec![member_id(usize::from(said.member == member_id(0)))]));
     assert!(said.strike && said.value > said.threshold, "{said:?}");
     for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
-        let replayer = replay(&ledger, &ledger.chain, blobs).unwrap();
+        let replayer = replay(&ledger, &ledger.chain, blobs).expect("the chain is honest");
         assert_eq!(replayer.state().root(), ledger.state.root());
     }
 }
@@ -189,7 +191,11 @@ fn histories_follow_from_the_blocks_and_quarantine_those_that_drift_together() {
 #[test]
 fn a_bent_deviation_is_found_by_recomputing_and_a_short_one_at_once() {
     let ledger = drifting();
-    let at = ledger.chain.iter().rposition(|(block, _)| !block.body.decisions.is_empty()).unwrap();
+    let at = ledger
+        .chain
+        .iter()
+        .rposition(|(block, _)| !block.body.decisions.is_empty())
+        .expect("some block has a decision");
     let bent = |bend: &dyn Fn(&mut Vec<u8>)| {
         let mut chain = ledger.chain[..=at].to_vec();
         let (block, certificate) = &mut chain[at];

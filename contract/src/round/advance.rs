@@ -244,7 +244,12 @@ fn enter(
 
 /// Ends a round without anybody's decision. Nothing was computed, so verdicts say only what the
 /// state knows: who contradicted itself, was suspended, or did not reveal.
-fn fail(context: &mut Context<'_>, task: &TaskId, round: &RoundRecord, failure: RoundFailure) {
+pub(super) fn fail(
+    context: &mut Context<'_>,
+    task: &TaskId,
+    round: &RoundRecord,
+    failure: RoundFailure,
+) {
     let tally = Tally::of(context, task);
     let verdicts: Vec<UpdateVerdict> = tally
         .commitments

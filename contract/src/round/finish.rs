@@ -7,6 +7,7 @@ use fedledger_ledger::entry::{EntryBody, Standing, TrustCause};
 use fedledger_ledger::ids::{MemberId, RoundNumber, TaskId};
 use fedledger_ledger::task::{TaskSpec, TrustPolicy};
 
+use super::recovery::keep;
 use super::{open, running};
 use crate::context::Context;
 use crate::integer::median_u64;
@@ -36,7 +37,9 @@ pub(crate) fn finish(
 ) {
     let (spec, progress, round) =
         running(&context.state, task).expect("only an open round is finished");
-    let moves = spec.trust.as_ref().map(|policy| trust_moves(context, &spec, policy, verdicts));
+    // The updates of a round that is replayed were judged in their time.
+    let policy = spec.trust.as_ref().filter(|_| round.replays.is_none());
+    let moves = policy.map(|policy| trust_moves(context, &spec, policy, verdicts));
     let (moves, too_many) = moves.unwrap_or_default();
     let result = match origin {
         Origin::Clock if too_many => {
@@ -58,6 +61,7 @@ pub(crate) fn finish(
     if let Origin::Decision(Some(deviations)) = origin {
         remember(context, &spec, &round, deviations);
     }
+    keep(context, (task, &progress), &round, &result, verdicts);
     clear_round(context, task);
     let progress = after_outcome(progress, &result, verdicts);
     go_on(context, &spec, progress, &result);
@@ -213,7 +217,7 @@ fn go_on(
     result: &OutcomeResult,
 ) {
     let frozen = *result == OutcomeResult::Failed { failure: RoundFailure::TooManySuspects };
-    if !frozen && progress.round.0 < spec.rounds {
+    if !frozen && progress.round.0 < spec.rounds.saturating_add(progress.rounds_added) {
         let progress = TaskProgress { round: progress.round.next(), ..progress };
         open(context, spec, &progress);
         return;

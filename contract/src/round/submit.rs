@@ -1,9 +1,9 @@
-//! Commitments, reveals and evaluations: what members send in.
+//! Commitments, reveals, evaluations and notices: what members send in.
 
 use fedledger_ledger::commitment::UpdateOpening;
 use fedledger_ledger::entry::{EntryBody, Phase, Rejection, TrustCause};
 use fedledger_ledger::ids::{Digest, RoundNumber, TaskId};
-use fedledger_ledger::limits::{LOSS_MICRO_MAX, NUM_EXAMPLES_MAX};
+use fedledger_ledger::limits::{LOSS_MICRO_MAX, NUM_EXAMPLES_MAX, TEXT_BYTES_MAX};
 use fedledger_ledger::state::StateRead;
 use fedledger_ledger::transaction::{Action, CandidateScore, Transaction, TransactionBody};
 
@@ -14,7 +14,7 @@ use crate::state_key;
 use crate::task_check::update_bytes;
 use crate::trust;
 
-/// Carries out a commitment, a reveal or an evaluation of an active member.
+/// Carries out a commitment, a reveal, an evaluation or a notice of an active member.
 pub(crate) fn apply_submission(
     context: &mut Context<'_>,
     transaction: &Transaction,
@@ -32,13 +32,19 @@ pub(crate) fn apply_submission(
             let open = open_round(context, task, *round)?;
             evaluate(context, transaction, task, open, scores)
         }
+        Action::AnnounceDataChange { task, round, reason } => {
+            if reason.len() > TEXT_BYTES_MAX {
+                return Err(Rejection::TextTooLong { max: TEXT_BYTES_MAX as u64 });
+            }
+            super::notice::announce(context, &transaction.body.member, task, *round)
+        }
         Action::ProposeChange { .. } | Action::Approve { .. } => {
             unreachable!("governance is carried out elsewhere")
         }
     }
 }
 
-fn open_round(
+pub(super) fn open_round(
     context: &Context<'_>,
     task: &TaskId,
     round: RoundNumber,
@@ -53,7 +59,7 @@ fn open_round(
     Ok(open)
 }
 
-fn in_phase(open: &RoundRecord, phase: Phase) -> Result<(), Rejection> {
+pub(super) fn in_phase(open: &RoundRecord, phase: Phase) -> Result<(), Rejection> {
     if open.phase == phase {
         return Ok(());
     }

@@ -26,7 +26,7 @@ struct Made {
 
 fn mix(seed: u64, counter: u64) -> u64 {
     let golden = 0x9E37_79B9_7F4A_7C15u64;
-    let mut z = seed.wrapping_add(golden.wrapping_mul(counter.wrapping_add(1))).rotate_left(1);
+    let mut z = seed.wrapping_add(golden.wrapping_mul(counter.wrapping_add(1)));
     for (shift, factor) in [(30, 0xBF58_476D_1CE4_E5B9u64), (27, 0x94D0_49BB_1331_11EB)] {
         z = (z ^ (z >> shift)).wrapping_mul(factor);
     }

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::OpenApi;
 use utoipa::{Modify, OpenApi as _};
 
-use super::{blobs, chain, changes, events, health, members, tasks, updates};
+use super::{blobs, chain, changes, events, health, members, onset, tasks, updates};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use super::{blobs, chain, changes, events, health, members, tasks, updates};
     paths(
         health::healthz, health::readyz, health::metrics, health::status, health::genesis, members::list,
         tasks::list, tasks::show, tasks::rounds, tasks::round, updates::submit, updates::evaluate,
+        updates::announce, onset::onset,
         chain::transaction,
         chain::submit, chain::entries, chain::entry, chain::block, chain::state,
         blobs::blob, blobs::model, blobs::import, changes::list, changes::propose, changes::approve,

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use fedledger_ledger::entry::{Entry, EntryBody, Receipt};
+use fedledger_ledger::entry::{Entry, EntryBody, Phase, Receipt};
 use fedledger_ledger::ids::{RoundNumber, TaskId};
 use fedledger_ledger::store::{LedgerStore, StoreError};
 use fedledger_ledger::transaction::Action;
 
-use super::types::{phase_word, RoundView, UpdateView};
+use super::types::{phase_word, ReplayView, RoundView, UpdateView};
 
 /// Which entries are about which round.
 #[derive(Debug, Default)]
@@ -77,7 +77,8 @@ fn subject(body: &EntryBody) -> Option<(&TaskId, RoundNumber)> {
             match &transaction.body.action {
                 Action::CommitUpdate { task, round, .. }
                 | Action::RevealUpdate { task, round, .. }
-                | Action::SubmitEvaluation { task, round, .. } => Some((task, *round)),
+                | Action::SubmitEvaluation { task, round, .. }
+                | Action::AnnounceDataChange { task, round, .. } => Some((task, *round)),
                 _ => None,
             }
         }
@@ -85,7 +86,8 @@ fn subject(body: &EntryBody) -> Option<(&TaskId, RoundNumber)> {
         | EntryBody::RoundAdvanced { task, round, .. }
         | EntryBody::CandidatesListed { task, round, .. }
         | EntryBody::UpdateVerdict { task, round, .. }
-        | EntryBody::RoundOutcome { task, round, .. } => Some((task, *round)),
+        | EntryBody::RoundOutcome { task, round, .. }
+        | EntryBody::RoundReplayed { task, round, .. } => Some((task, *round)),
         _ => None,
     }
 }
@@ -104,6 +106,7 @@ pub fn tell(entries: &[Entry]) -> Option<RoundView> {
                 updates: Vec::new(),
                 candidates: Vec::new(),
                 result: None,
+                replay: None,
             });
         } else if let Some(view) = &mut told {
             tell_more(view, &entry.body);
@@ -143,10 +146,20 @@ fn tell_more(view: &mut RoundView, body: &EntryBody) {
             view.phase = phase_word(*phase).into();
             view.deadline = Some(*deadline);
         }
+        EntryBody::RoundReplayed { of, without, .. } => {
+            view.phase = phase_word(Phase::Decide).into();
+            view.deadline = None;
+            let (of, without) = (*of, without.clone());
+            view.replay = Some(ReplayView { of, without, verdicts: Vec::new() });
+        }
         EntryBody::CandidatesListed { candidates, .. } => view.candidates.clone_from(candidates),
         EntryBody::UpdateVerdict { verdict, .. } => {
             let line = view.updates.iter_mut().find(|line| line.member == verdict.member);
-            line.into_iter().for_each(|line| line.verdict = Some(verdict.clone()));
+            match (line, &mut view.replay) {
+                (Some(line), _) => line.verdict = Some(verdict.clone()),
+                (None, Some(replay)) => replay.verdicts.push(verdict.clone()),
+                (None, None) => {}
+            }
         }
         EntryBody::RoundOutcome { result, .. } => {
             view.phase = "ended".into();

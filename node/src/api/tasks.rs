@@ -121,7 +121,9 @@ pub(super) fn task_view(view: &StateView<'_>, task: &TaskId) -> Option<TaskView>
         TaskStatus::Completed => "completed",
         TaskStatus::Frozen => "frozen",
     };
+    let last_round = spec.rounds.saturating_add(progress.rounds_added);
     Some(TaskView {
+        last_round,
         parameters: spec.parameters().unwrap_or(0),
         task: spec,
         status: status.into(),

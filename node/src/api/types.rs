@@ -265,6 +265,14 @@ pub fn describe_rejection(rejection: &Rejection) -> String {
         Rejection::UnknownChange => "no such change is up for approval".into(),
         Rejection::AlreadyApproved => "the member has approved this change already".into(),
         Rejection::AlreadyProposed => "the change is up for approval already".into(),
+        Rejection::NoHistory => "the task remembers nothing of its members".into(),
+        Rejection::InQuarantine => {
+            "the member is in quarantine, which clean rounds or a vote end".into()
+        }
+        Rejection::AnnouncedTooSoon { from } => {
+            format!("a change was announced not long ago; the next one from round {from} on")
+        }
+        Rejection::TextTooLong { max } => format!("a text must have at most {max} bytes"),
         Rejection::LossOutOfRange { max } => format!("a loss must be at most {max} millionths"),
     }
 }
@@ -343,6 +351,9 @@ pub struct TaskView {
     /// Digest of the latest model, which the next update is trained from.
     #[schema(value_type = String)]
     pub model: Digest,
+    /// The number of its last round: the task's rounds, and those added by going back.
+    #[serde(default)]
+    pub last_round: u64,
 }
 
 /// One round of a task.
@@ -371,6 +382,24 @@ pub struct RoundView {
     /// How it ended; absent while it runs.
     #[schema(value_type = Option<Object>)]
     pub result: Option<OutcomeResult>,
+    /// Which round's updates it decides again, when the task was taken back; then nobody commits to
+    /// anything, and `updates` is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayView>,
+}
+
+/// A round that decides an earlier one's updates again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayView {
+    /// The earlier round.
+    #[schema(value_type = u64)]
+    pub of: RoundNumber,
+    /// The members whose updates are left out.
+    #[schema(value_type = Vec<String>)]
+    pub without: Vec<MemberId>,
+    /// What became of the other updates, in order of member id, once the round has ended.
+    #[schema(value_type = Vec<Object>)]
+    pub verdicts: Vec<UpdateVerdict>,
 }
 
 /// One update of a round.
@@ -504,6 +533,28 @@ pub struct EvaluationBody {
     /// One score for each candidate, in the order in which the round lists them.
     #[schema(value_type = Vec<Object>)]
     pub scores: Vec<CandidateScore>,
+}
+
+/// When members of a task began to move together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OnsetView {
+    /// The members, by id.
+    #[schema(value_type = Vec<String>)]
+    pub members: Vec<MemberId>,
+    /// The first round in which they had; absent when the ledger shows none.
+    #[schema(value_type = Option<u64>)]
+    pub onset: Option<RoundNumber>,
+    /// The last round before it, to which the task could be taken back.
+    #[schema(value_type = Option<u64>)]
+    pub last_good: Option<RoundNumber>,
+}
+
+/// The body of `POST /v1/tasks/{task}/data-change`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataChangeBody {
+    /// What has changed, for people; at most 1,024 bytes.
+    pub reason: String,
 }
 
 /// What a node answers once a transaction is durable and on its way.

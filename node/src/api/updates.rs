@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{header, HeaderMap, StatusCode};
 use axum::Json;
 use bytes::{Bytes, BytesMut};
+use fedledger_contract::state::StateView;
 use fedledger_ledger::ids::{Digest, RoundNumber, TaskId};
 use fedledger_ledger::transaction::{Action, TrainingClaims};
 use futures::StreamExt as _;
@@ -15,7 +16,10 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use utoipa::IntoParams;
 
-use super::types::{ErrorBody, EvaluationBody, SubmitUpdate, Submitted, SubmittedUpdate};
+use super::types::{
+    DataChangeBody, ErrorBody, EvaluationBody, SubmitError, SubmitUpdate, Submitted,
+    SubmittedUpdate,
+};
 use super::{ApiError, ApiState};
 use crate::files::{parse_tensors, FileError, Format};
 
@@ -201,6 +205,36 @@ pub(super) async fn evaluate(
 ) -> Result<(StatusCode, Json<Submitted>), ApiError> {
     let (Path((task, round)), Json(body)) = (path?, body?);
     let action = Action::SubmitEvaluation { task, round, scores: body.scores };
+    let transaction = state.backend.submit_action(action).await?;
+    Ok((StatusCode::ACCEPTED, Json(Submitted { transaction, change: None })))
+}
+
+/// Announces that this member's data have changed, in the open round before it commits: what the
+/// task remembers of it begins anew, at reduced weight.
+#[utoipa::path(post, path = "/v1/tasks/{task}/data-change", tag = "training",
+    params(("task" = String, Path, description = "task id")),
+    request_body = DataChangeBody,
+    responses((status = 202, body = Submitted), (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)),
+    security(("token" = [])))]
+pub(super) async fn announce(
+    State(state): State<ApiState>,
+    task: Result<Path<TaskId>, PathRejection>,
+    body: Result<Json<DataChangeBody>, JsonRejection>,
+) -> Result<(StatusCode, Json<Submitted>), ApiError> {
+    let (Path(task), Json(DataChangeBody { reason })) = (task?, body?);
+    let named = task.clone();
+    let round = state
+        .blocking(move |state| {
+            let view = StateView::new(state.backend.store());
+            match (view.task_progress(&named), view.round(&named)) {
+                (None, _) => Err(SubmitError::UnknownTask { task: named }.into()),
+                (Some(_), None) => Err(SubmitError::TaskNotRunning { task: named }.into()),
+                (Some(_), Some(open)) => Ok(open.round),
+            }
+        })
+        .await?;
+    let action = Action::AnnounceDataChange { task, round, reason };
     let transaction = state.backend.submit_action(action).await?;
     Ok((StatusCode::ACCEPTED, Json(Submitted { transaction, change: None })))
 }

@@ -8,7 +8,7 @@ use fedledger_contract::canonical::Schema;
 use fedledger_contract::state::StateView;
 use fedledger_contract::{apply_block, decide, genesis, BlockInput};
 use fedledger_ledger::block::{
-    vote_sign_bytes, BlockBody, BlockHeader, ValidatorAddress, ValidatorSet, VoteType,
+    vote_sign_bytes, BlockBody, Parent, ValidatorAddress, ValidatorSet, VoteType,
 };
 use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::decision::{Decision, OutcomeResult};
@@ -152,22 +152,17 @@ impl Ledger {
     fn append(&mut self, transactions: Vec<Transaction>, decisions: Vec<Decision>) {
         let height = Height(self.chain.len() as u64 + 1);
         let time = TimeMs(1_000 + height.0);
-        let input = BlockInput { height, time, transactions: &transactions, decisions: &decisions };
-        let effects = apply_block(&self.state, &input).unwrap();
-        let app_hash = self.state.apply(height.0, &effects.writes).unwrap();
         let body = BlockBody { transactions, decisions };
-        let header = BlockHeader {
-            chain_id: self.genesis.chain_id.clone(),
-            height,
-            time,
-            last_block_id: self.chain.last().map(|(block, _)| block.hash()),
-            data_hash: body.data_hash(),
-            validators_hash: self.validators.hash(),
-            next_validators_hash: effects.validators.hash(),
-            app_hash,
-            proposer: self.validators.validators()[0].address,
+        let effects = apply_block(&self.state, &BlockInput::new(height, time, &body)).unwrap();
+        let app_hash = self.state.apply(height.0, &effects.writes).unwrap();
+        let parent = Parent {
+            chain_id: &self.genesis.chain_id,
+            height: Height(height.0 - 1),
+            id: self.chain.last().map(|(block, _)| block.hash()),
+            validators: &self.validators,
         };
-        let block = Block { header, body };
+        let proposer = self.validators.validators()[0].address;
+        let block = parent.block(time, proposer, body, app_hash, &effects.validators);
         let certificate = certify(&block, &[1, 2, 3, 4]);
         self.chain.push((block, certificate));
         self.validators = effects.validators;
@@ -265,13 +260,7 @@ fn validators_that_collude_on_an_outcome_are_found_by_replaying() {
     let mut state = LatestState::new();
     state.apply(0, &genesis(&ledger.genesis).unwrap().writes).unwrap();
     for (block, _) in &ledger.chain {
-        let input = BlockInput {
-            height: block.header.height,
-            time: block.header.time,
-            transactions: &block.body.transactions,
-            decisions: &block.body.decisions,
-        };
-        let effects = apply_block(&state, &input).unwrap();
+        let effects = apply_block(&state, &BlockInput::of(block)).unwrap();
         state.apply(block.header.height.0, &effects.writes).unwrap();
     }
     ledger.state = state;

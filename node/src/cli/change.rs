@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use fedledger_ledger::governance::Change;
-use fedledger_ledger::ids::Digest;
+use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
 
 use super::context::Context;
-use crate::api::types::{ChangeView, ProposeChangeBody, Submitted};
+use super::settle::settle;
+use crate::api::types::{ChangeView, NodeStatus, ProposeChangeBody, Submitted};
 use crate::exit::{Exit, Failure};
 use crate::output::table;
 
@@ -21,11 +22,43 @@ pub(super) enum ChangeCommand {
         /// The change, such as {"kind": "admit_member", "member": {…}}.
         file: PathBuf,
     },
+    /// Ask for a member's release from quarantine in one task, as in a dispute.
+    Release {
+        /// The task.
+        task: TaskId,
+        /// The member [default: this node's].
+        #[arg(long)]
+        member: Option<MemberId>,
+        /// Why, for the others.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a task back to the model it had after an earlier round.
+    RollBack(RollBackArgs),
     /// Approve a change in the name of this node's member.
     Approve {
         /// Digest of the change.
         change: Digest,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RollBackArgs {
+    /// The task.
+    task: TaskId,
+    /// The last good round; 0 for the initial model.
+    #[arg(long, value_name = "ROUND")]
+    to: RoundNumber,
+    /// Leave these members' updates out when later rounds are replayed, besides those in quarantine
+    /// or suspended; separated by commas.
+    #[arg(long, value_name = "MEMBERS", value_delimiter = ',')]
+    without: Vec<MemberId>,
+    /// Go on from that model without deciding the later rounds again.
+    #[arg(long, conflicts_with = "without")]
+    no_replay: bool,
+    /// Why, for the others.
+    #[arg(long)]
+    reason: String,
 }
 
 pub(super) fn run(context: &Context, command: &ChangeCommand) -> Result<Exit, Failure> {
@@ -38,17 +71,48 @@ pub(super) fn run(context: &Context, command: &ChangeCommand) -> Result<Exit, Fa
             let text = super::genesis::read_input(file)?;
             let change: Change = serde_json::from_str(&text)
                 .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-            let body = ProposeChangeBody { change };
-            let submitted: Submitted = context.client()?.post("/v1/changes", &body)?;
-            context.output.print(&submitted, |submitted| told(submitted, "is up for approval"))?;
+            propose(context, change)?;
+        }
+        ChangeCommand::Release { task, member, reason } => {
+            let own = || -> Result<MemberId, Failure> {
+                let status: NodeStatus = context.client()?.get("/v1/status")?;
+                status.member.ok_or_else(|| {
+                    Failure::usage("this node is no member's: name one with --member")
+                })
+            };
+            let member = member.clone().map_or_else(own, Ok)?;
+            let (task, reason) = (task.clone(), reason.clone());
+            propose(context, Change::ReleaseQuarantine { task, member, reason })?;
+        }
+        ChangeCommand::RollBack(args) => {
+            let RollBackArgs { task, to, without, no_replay, reason } = args;
+            let change = Change::RollBack {
+                task: task.clone(),
+                round: *to,
+                without: without.clone(),
+                replay: !no_replay,
+                reason: reason.clone(),
+            };
+            propose(context, change)?;
         }
         ChangeCommand::Approve { change } => {
             let path = format!("/v1/changes/{change}/approve");
-            let submitted: Submitted = context.client()?.post(&path, &())?;
-            context.output.print(&submitted, |submitted| told(submitted, "is approved"))?;
+            let client = context.client()?;
+            let submitted: Submitted = client.post(&path, &())?;
+            let note = settle(&client, submitted.transaction)?;
+            context.output.print(&submitted, |it| told(it, "is approved") + note)?;
         }
     }
     Ok(Exit::Ok)
+}
+
+fn propose(context: &Context, change: Change) -> Result<(), Failure> {
+    let body = ProposeChangeBody { change };
+    let client = context.client()?;
+    let submitted: Submitted = client.post("/v1/changes", &body)?;
+    let note = settle(&client, submitted.transaction)?;
+    context.output.print(&submitted, |it| told(it, "is up for approval") + note)?;
+    Ok(())
 }
 
 fn told(submitted: &Submitted, what: &str) -> String {
@@ -66,6 +130,15 @@ fn describe(change: &Change) -> String {
         Change::CreateTask { task } => format!("create task {}: {}", task.id, task.description),
         Change::ReleaseQuarantine { task, member, reason } => {
             format!("release {member} from quarantine in {task}: {reason}")
+        }
+        Change::RollBack { task, round, without, replay, reason } => {
+            let names: Vec<String> = without.iter().map(ToString::to_string).collect();
+            let without = match names.as_slice() {
+                [] => String::new(),
+                names => format!(" without {}", names.join(", ")),
+            };
+            let what = if *replay { "replay what came after" } else { "go on from there" };
+            format!("take {task} back to round {round} and {what}{without}: {reason}")
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use fedledger_ledger::decision::OutcomeResult;
+use fedledger_ledger::decision::{OutcomeResult, UpdateVerdict};
 use fedledger_ledger::ids::{RoundNumber, TaskId};
 
 use super::context::Context;
 use super::words::{failure_words, reason_words, verdict_word};
-use crate::api::types::{RoundView, TaskView};
+use crate::api::types::{ReplayView, RoundView, TaskView};
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
 use crate::output::{fields, micro, table, utc};
@@ -134,17 +134,23 @@ fn list_text(rounds: &[RoundView]) -> String {
     let rows: Vec<Vec<String>> = rounds
         .iter()
         .map(|view| {
-            let entered = view.updates.iter().filter(|update| {
-                update.verdict.as_ref().is_some_and(|verdict| verdict.weight_micro > 0)
-            });
-            let entered =
-                if view.result.is_some() { entered.count().to_string() } else { "-".into() };
+            let replayed = view.replay.iter().flat_map(|replay| &replay.verdicts);
+            let verdicts: Vec<&UpdateVerdict> = view
+                .updates
+                .iter()
+                .filter_map(|one| one.verdict.as_ref())
+                .chain(replayed)
+                .collect();
+            let entered = verdicts.iter().filter(|verdict| verdict.weight_micro > 0).count();
+            let entered = if view.result.is_some() { entered.to_string() } else { "-".into() };
+            let updates = view.replay.as_ref().map_or(view.updates.len(), |_| verdicts.len());
+            let replays = view.replay.as_ref().map(|replay| format!("replays {}: ", replay.of));
             vec![
                 view.round.to_string(),
                 view.phase.clone(),
-                view.updates.len().to_string(),
+                updates.to_string(),
                 entered,
-                outcome_text(view),
+                replays.unwrap_or_default() + &outcome_text(view),
             ]
         })
         .collect();
@@ -157,6 +163,25 @@ fn outcome_text(view: &RoundView) -> String {
         Some(OutcomeResult::Aggregated { chosen, .. }) => format!("model {}", chosen.model.short()),
         Some(OutcomeResult::Failed { failure }) => failure_words(*failure).into(),
     }
+}
+
+fn replay_text(replay: &ReplayView) -> String {
+    let without: Vec<String> = replay.without.iter().map(ToString::to_string).collect();
+    let without = if without.is_empty() { "nobody".into() } else { without.join(", ") };
+    let said = format!("decides round {} again, without {without}", replay.of);
+    let rows: Vec<Vec<String>> = replay
+        .verdicts
+        .iter()
+        .map(|verdict| {
+            vec![
+                verdict.member.to_string(),
+                verdict_word(verdict.verdict).into(),
+                micro(verdict.weight_micro.into(), 3),
+                reason_words(verdict),
+            ]
+        })
+        .collect();
+    said + "\n" + &table(&["member", "verdict", "weight", "reason"], &rows)
 }
 
 pub(super) fn show_text(view: &RoundView) -> String {
@@ -172,6 +197,9 @@ pub(super) fn show_text(view: &RoundView) -> String {
         ("base model", view.base_model.to_string()),
         ("outcome", outcome),
     ]);
+    if let Some(replay) = &view.replay {
+        return head + "\n" + &replay_text(replay);
+    }
     if view.updates.is_empty() {
         return head;
     }

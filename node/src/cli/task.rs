@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fedledger_ledger::governance::Change;
-use fedledger_ledger::ids::TaskId;
+use fedledger_ledger::ids::{MemberId, TaskId};
 use serde_json::json;
 
 use super::context::Context;
+use super::settle::settle;
 use super::task_file;
 use crate::api::types::{
-    phase_word, ImportedModel, MemberView, ProposeChangeBody, Submitted, TaskView,
+    phase_word, DataChangeBody, ImportedModel, MemberView, OnsetView, ProposeChangeBody, Submitted,
+    TaskView,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::{fields, table, utc};
@@ -26,6 +28,23 @@ pub(super) enum TaskCommand {
     Show {
         /// The task.
         task: TaskId,
+    },
+    /// Estimate since when members have moved together, to know where a task could go back to.
+    Onset {
+        /// The task.
+        task: TaskId,
+        /// The members, separated by commas [default: those in quarantine].
+        #[arg(long, value_name = "MEMBERS", value_delimiter = ',')]
+        members: Vec<MemberId>,
+    },
+    /// Say that this member's data have changed, before it hands in the round's update: what the
+    /// task remembers of it begins anew, at reduced weight.
+    AnnounceDataChange {
+        /// The task.
+        task: TaskId,
+        /// What has changed, for people.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -53,6 +72,29 @@ pub(super) fn run(context: &Context, command: &TaskCommand) -> Result<Exit, Fail
         TaskCommand::Show { task } => {
             let view: TaskView = context.client()?.get(&format!("/v1/tasks/{task}"))?;
             context.output.print(&view, show_text)?;
+            Ok(Exit::Ok)
+        }
+        TaskCommand::Onset { task, members } => {
+            let names: Vec<String> = members.iter().map(ToString::to_string).collect();
+            let query = if names.is_empty() {
+                String::new()
+            } else {
+                format!("?members={}", names.join(","))
+            };
+            let view: OnsetView =
+                context.client()?.get(&format!("/v1/tasks/{task}/onset{query}"))?;
+            context.output.print(&view, |view| onset_text(task, view))?;
+            Ok(Exit::Ok)
+        }
+        TaskCommand::AnnounceDataChange { task, reason } => {
+            let body = DataChangeBody { reason: reason.clone() };
+            let path = format!("/v1/tasks/{task}/data-change");
+            let client = context.client()?;
+            let submitted: Submitted = client.post(&path, &body)?;
+            let note = settle(&client, submitted.transaction)?;
+            context.output.print(&submitted, |submitted| {
+                format!("Announced by transaction {}.{note}", submitted.transaction)
+            })?;
             Ok(Exit::Ok)
         }
     }
@@ -86,6 +128,7 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
     let body = ProposeChangeBody { change: Change::CreateTask { task: parsed.spec } };
     let submitted: Submitted = client.post("/v1/changes", &body)?;
     let change = submitted.change.expect("the node names the change that it proposed");
+    let note = settle(&client, submitted.transaction)?;
     let document = json!({
         "task": task,
         "change": change,
@@ -95,13 +138,30 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
     });
     context.output.print(&document, |_| {
         format!(
-            "Task `{task}` is up for approval as change {change}.\n\
+            "Task `{task}` is up for approval as change {change}.{note}\n\
              The other members approve it with: fedledger change approve {change}\n\n\
              What its settings come to with {active} members:\n- {}",
             bounds.join("\n- ")
         )
     })?;
     Ok(Exit::Ok)
+}
+
+fn onset_text(task: &TaskId, view: &OnsetView) -> String {
+    let names: Vec<String> = view.members.iter().map(ToString::to_string).collect();
+    let names = names.join(", ");
+    match (view.onset, view.last_good) {
+        _ if view.members.is_empty() => {
+            "Nobody is in quarantine: name the members with --members.".to_owned()
+        }
+        (Some(onset), Some(last_good)) => format!(
+            "{names} had begun to move together by round {onset}.\n\
+             The task can be put to the vote to go back with: fedledger change roll-back {task} \
+             --to {last_good} --without {} --reason WHY",
+            names.replace(", ", ",")
+        ),
+        _ => format!("The ledger does not show that {names} began to move together."),
+    }
 }
 
 fn list_text(tasks: &[TaskView]) -> String {
@@ -111,7 +171,7 @@ fn list_text(tasks: &[TaskView]) -> String {
             vec![
                 view.task.id.to_string(),
                 view.status.clone(),
-                format!("{}/{}", view.round, view.task.rounds),
+                format!("{}/{}", view.round, view.last_round),
                 view.phase.map_or("-", phase_word).into(),
                 view.parameters.to_string(),
                 view.task.description.clone(),
@@ -128,7 +188,7 @@ fn show_text(view: &TaskView) -> String {
         ("task", task.id.to_string()),
         ("description", task.description.clone()),
         ("status", view.status.clone()),
-        ("round", format!("{} of {}", view.round, task.rounds)),
+        ("round", format!("{} of {}", view.round, view.last_round)),
         ("phase", view.phase.map_or("-", phase_word).into()),
         ("phase ends", view.deadline.map_or("-".into(), |deadline| utc(deadline.0))),
         ("parameters", format!("{} in {} tensors", view.parameters, task.tensors.len())),

@@ -112,6 +112,7 @@ pub fn failure_words(failure: RoundFailure) -> &'static str {
             "more members are suspect than the task withstands: its assumption is broken, and it \
              is frozen at its last model"
         }
+        RoundFailure::RolledBack => "the consortium took the task back to an earlier model",
         RoundFailure::BaseModelInvalid => "the base model is not a model of this task",
     }
 }

@@ -48,11 +48,11 @@ fn who_copies_a_commitment_cannot_open_it_even_with_the_salt() {
     let opening = ledger.opening(0, update);
     // Member 3 sees the commitment of member 0 on its way and gets ahead of it.
     let copied = with_commitment(ledger.commit_action(3, update), opening.commitment());
-    ledger.send(3, copied).unwrap();
+    ledger.send(3, copied).expect("the transaction is accepted");
     ledger.commit_all(&honest(0..3));
     assert_eq!(ledger.round().phase, Phase::Reveal);
     // Member 0 opens it; now member 3 knows update and salt, and neither helps.
-    ledger.send(0, ledger.reveal_action(0, update)).unwrap();
+    ledger.send(0, ledger.reveal_action(0, update)).expect("the transaction is accepted");
     let committed = opening.commitment();
     let (task, round) = (task_id(), ledger.round().round);
     for salt in [opening.salt, ledger.opening(3, update).salt, Salt([0; 32])] {
@@ -79,7 +79,7 @@ fn who_copies_a_commitment_cannot_open_it_even_with_the_salt() {
 fn nothing_on_the_ledger_gives_the_update_away_before_it_is_opened() {
     let mut ledger = Ledger::new(4, vec![task(1, 3)]);
     let effects = ledger.commit_all(&honest(0..3));
-    let update = ledger.committed_update(0).unwrap();
+    let update = ledger.committed_update(0).expect("member 0 has committed");
     let salt = ledger.opening(0, update).salt;
     let holds = |bytes: &[u8], needle: &[u8; 32]| bytes.windows(32).any(|window| window == needle);
     for secret in [&update.0, &salt.0] {
@@ -93,7 +93,7 @@ fn the_same_update_under_another_salt_is_another_commitment_and_so_equivocation(
     let mut ledger = Ledger::new(4, vec![task(1, 3)]);
     let update = ledger.blob(HONEST[0]);
     let first = ledger.opening(0, update);
-    ledger.send(0, ledger.commit_action(0, update)).unwrap();
+    ledger.send(0, ledger.commit_action(0, update)).expect("the transaction is accepted");
     let second = UpdateOpening { salt: Salt([9; 32]), ..first.clone() };
     let action = with_commitment(ledger.commit_action(0, update), second.commitment());
     let committed = first.commitment();
@@ -110,7 +110,8 @@ fn a_blob_is_asked_for_exactly_when_its_reveal_can_be_accepted() {
     let check = |ledger: &mut Ledger, at: usize, update, after_ms, told: &mut Vec<bool>| {
         let transaction = ledger.sign(at, ledger.reveal_action(at, update));
         let asked = update_revealed(&ledger.state, &transaction);
-        let effects = ledger.try_block(after_ms, &[transaction], &[]).unwrap();
+        let effects =
+            ledger.try_block(after_ms, &[transaction], &[]).expect("the block follows the state");
         let accepted = effects.receipts == [fedledger_ledger::entry::Receipt::Accepted];
         assert_eq!(asked.is_some(), accepted, "member {at}");
         assert!(asked.is_none_or(|asked| asked == update));
