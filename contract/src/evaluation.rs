@@ -16,9 +16,8 @@
 
 use fedledger_ledger::decision::Candidate;
 use fedledger_ledger::ids::MemberId;
-use fedledger_ledger::task::HarmPolicy;
 
-use crate::history::median_i64;
+use crate::history::{median_i64, Past};
 use crate::integer::div_half_even;
 use crate::records::HarmRecord;
 
@@ -32,13 +31,13 @@ pub const SCORE_MILLI_MAX: i64 = 3_000;
 /// suspected cell.
 ///
 /// `losses` are those of the evaluators that count, by member id, one for each of `candidates`. The
-/// model without the cell is up for choice only where the cell's harm exceeds what the policy allows
-/// for: honest hospitals with other patients often are in each other's way a little, and are to be
-/// heard.
+/// model without the cell is up for choice only where `past` says that the harm of each of its
+/// members has added up to half of the limit: honest hospitals with other patients often are in each
+/// other's way, and a model that goes on without them moves away from them, which makes them more so.
 pub fn conclude(
     candidates: &[Candidate],
     losses: &[(MemberId, Vec<u64>)],
-    policy: Option<&HarmPolicy>,
+    past: Option<&Past>,
     f: usize,
 ) -> (usize, Option<HarmRecord>) {
     let suspected = candidates.iter().position(|candidate| candidate.without.is_some());
@@ -48,8 +47,8 @@ pub fn conclude(
         let pairs: Vec<(u64, u64)> = outside.map(|(_, row)| (row[0], row[at])).collect();
         measure(&pairs, f).map(|harm| HarmRecord { cell: cell.to_vec(), ..harm })
     });
-    let allowance = policy.map_or(SCORE_MILLI_MAX, |policy| i64::from(policy.allowance_milli));
-    let harmful = harm.as_ref().is_some_and(|harm| harm.score_milli > allowance);
+    let told = |harm: &HarmRecord| past.is_some_and(|past| past.is_half_way(&harm.cell));
+    let harmful = harm.as_ref().is_some_and(told);
     // The one without a cell is the last.
     let count = suspected.filter(|_| !harmful).unwrap_or(candidates.len());
     let rows: Vec<Vec<u64>> = losses.iter().map(|(_, row)| row.clone()).collect();

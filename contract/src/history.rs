@@ -103,6 +103,13 @@ impl Past {
         suspects::cell(self, self.harm.as_ref()?, standing, most)
     }
 
+    /// Whether the harm of each member of a cell has added up to half of the limit.
+    pub fn is_half_way(&self, cell: &[MemberId]) -> bool {
+        let Some(policy) = self.harm else { return false };
+        let sum = |id: &MemberId| self.members.get(id).and_then(|history| history.harm_milli);
+        cell.iter().all(|id| sum(id).unwrap_or(0) >= policy.limit_milli / 2)
+    }
+
     /// Lets the harm that was measured in a round count, once the round was added by
     /// [`Past::advance`], and says whom it strikes, by member id. Nothing was measured when `harm` is
     /// none. `quarantined` are the members in quarantine.

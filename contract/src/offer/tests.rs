@@ -19,7 +19,7 @@ const HARM: HarmPolicy = HarmPolicy {
     observed_rounds: 3,
     cosine_milli: 300,
     allowance_milli: 1_000,
-    limit_milli: 3_500,
+    limit_milli: 5_000,
 };
 
 /// Seven members, f = 2, under a history whose baselines are never complete in these tests.
@@ -97,29 +97,33 @@ fn harmed(at: usize) -> (u64, u64) {
 }
 
 #[test]
-fn a_cell_that_does_harm_is_left_out_at_once_and_quarantined_in_time() {
+fn a_cell_that_does_harm_is_left_out_and_quarantined_in_time() {
     let mut play = Play::new();
     for _ in 0..3 {
         play.round(harmed);
         assert!(play.ledger.trust(0).standing == Standing::Active);
     }
-    // From the fourth round on the two are suspects: the score is three, and two of it count.
+    // From the fourth round on the two are suspects: the score is three, and two of it count. The
+    // model goes on without them once that is half of the limit.
+    for sum in [2_000, 4_000] {
+        let (result, verdicts) = play.round(harmed);
+        let OutcomeResult::Aggregated { chosen, .. } = result else { panic!("{result:?}") };
+        assert_eq!(chosen.without, None);
+        let first = &verdicts[0];
+        assert_eq!((first.verdict, first.reason), (Verdict::Accept, Reason::Clean));
+        assert_eq!(first.measures.last(), Some(&(Measure::HarmSumMilli, sum)));
+    }
     let (result, verdicts) = play.round(harmed);
     let OutcomeResult::Aggregated { chosen, .. } = result else { panic!("{result:?}") };
     assert_eq!(chosen.without, Some(cell()));
     let first = &verdicts[0];
-    assert_eq!((first.verdict, first.reason), (Verdict::Reject, Reason::CellLeftOut));
-    assert!(!first.strike && verdicts[2].verdict == Verdict::Accept);
+    assert_eq!((first.verdict, first.reason), (Verdict::Reject, Reason::HarmfulTogether));
+    assert!(first.strike && verdicts[2].verdict == Verdict::Accept);
     let measured = |which| first.measures.iter().find(|(one, _)| *one == which).map(|(_, v)| *v);
     assert_eq!(measured(Measure::HarmMicro), Some(900));
     assert_eq!(measured(Measure::HarmAgreeing), Some(5));
     assert_eq!(measured(Measure::HarmEvaluators), Some(5));
-    assert_eq!(measured(Measure::HarmSumMilli), Some(2_000));
-    assert_eq!(play.ledger.trust(0).clean_rounds, 0);
-    let (_, verdicts) = play.round(harmed);
-    let first = &verdicts[0];
-    assert_eq!((first.reason, first.strike), (Reason::HarmfulTogether, true));
-    assert_eq!((first.value, first.threshold), (4_000, 3_500));
+    assert_eq!((first.value, first.threshold), (6_000, 5_000));
     assert_eq!(first.together_with, Some(vec![member_id(1)]));
     let standing = |at| play.ledger.trust(at).standing;
     assert_eq!((standing(0), standing(1)), (Standing::Quarantine, Standing::Quarantine));
@@ -132,7 +136,7 @@ fn a_cell_that_does_harm_is_left_out_at_once_and_quarantined_in_time() {
     let (result, verdicts) = play.round(harmed);
     let OutcomeResult::Aggregated { chosen, .. } = result else { panic!("{result:?}") };
     assert_eq!(chosen.without, None);
-    assert_eq!((verdicts[0].reason, verdicts[0].value), (Reason::HarmfulTogether, 3_750));
+    assert_eq!((verdicts[0].reason, verdicts[0].value), (Reason::HarmfulTogether, 5_750));
 }
 
 #[test]

@@ -188,9 +188,9 @@ fn leave_evaluate(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, 
     let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     let deadline = context.time.after(spec.decide_window_ms);
     let counted = counted_losses(context, task, &active);
-    let policy = spec.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
+    let past = context.state.past(&spec);
     let (chosen, harm) =
-        conclude(&round.candidates, &counted, policy.as_ref(), spec.byzantine as usize);
+        conclude(&round.candidates, &counted, past.as_ref(), spec.byzantine as usize);
     let round = RoundRecord { chosen: Some(chosen as u32), harm, ..round };
     enter(context, task, round, Phase::Decide, deadline);
     true

@@ -20,7 +20,7 @@ use crate::data::{train_test, Dataset};
 use crate::trainer::Trainer;
 
 /// Share of each member's training rows that it holds back to score candidates on.
-pub const EVALUATION_SHARE: f64 = 0.2;
+pub const EVALUATION_SHARE: f64 = 0.25;
 
 /// What hostile members report of the candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -99,9 +99,8 @@ impl Federation {
             }
         }
         let losses = self.score(&candidates, &models);
-        let policy = self.task.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
         let f = self.task.byzantine as usize;
-        let (chosen, harm) = conclude(&candidates, &losses, policy.as_ref(), f);
+        let (chosen, harm) = conclude(&candidates, &losses, self.past.as_ref(), f);
         let mut admission = admit(inputs);
         if let Some(cell) = &candidates[chosen].without {
             admission.leave_out(cell);

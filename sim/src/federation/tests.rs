@@ -167,11 +167,11 @@ fn a_cell_that_is_hostile_from_the_first_round_is_found_by_its_harm() {
         .collect();
     assert_eq!(struck, scenario.hostile);
     assert_eq!(reports.last().map(RoundReport::quarantined), Some(scenario.hostile.clone()));
-    // The first measured harm is of the cell, and the model goes on without it at once.
+    // The first measured harm is of the cell, and before its quarantine the model goes on without it.
     let first = reports.iter().find(|report| report.harm.is_some()).expect("cells are suspected");
     let harm = first.harm.as_ref().expect("it was just found");
     assert!(harm.harm_micro > 0 && harm.evaluators == 9, "{harm:?}");
-    let left_out = |k: &usize| first.verdicts[*k].reason == Reason::CellLeftOut;
+    let left_out = |k: &usize| reports.iter().any(|r| r.verdicts[*k].reason == Reason::CellLeftOut);
     assert!(scenario.hostile.iter().all(left_out), "{:?}", first.verdicts);
 }
 
@@ -191,7 +191,9 @@ fn liars_among_the_evaluators_have_no_honest_member_struck() {
         // They send honest updates, and accuse whoever is suspected.
         for evaluations in [Evaluations::Framing, Evaluations::Inverted] {
             let reports = evaluated(&drifting(1_000, evaluations, seed));
-            let struck = |report: &RoundReport| report.verdicts.iter().any(|one| one.strike);
+            let struck = |report: &RoundReport| {
+                report.verdicts.iter().any(|one| one.reason == Reason::HarmfulTogether)
+            };
             assert!(!reports.iter().any(struck), "seed {seed}, {evaluations:?}");
         }
     }

@@ -304,7 +304,7 @@ pub fn fields() -> Vec<Field> {
             "harm",
             Shape::Either(vec![none(), Shape::Table(harm())]),
             as_profile,
-            "Whether members hold a fifth of their rows back to score what a suspected cell does to \
+            "Whether members hold a quarter of their rows back to score what a suspected cell does to \
              the model, and when that counts, in 1/1000 of the spread among them.",
         ),
     ]
