@@ -243,7 +243,10 @@ impl NetworkRun {
             Some(OutcomeResult::Aggregated { .. }) => None,
             None => bail!("round {round} ended without an outcome"),
         };
-        Ok(RoundReport { round: round.0, failure, verdicts, trust: trust?, model: self.model.0 })
+        // Tasks with an evaluation phase are refused before the first round.
+        let harm = None;
+        let (round, trust, model) = (round.0, trust?, self.model.0);
+        Ok(RoundReport { round, failure, verdicts, trust, model, harm })
     }
 
     /// Waits until every node knows of the end of the last round and has the same model, and stops

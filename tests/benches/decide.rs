@@ -116,29 +116,50 @@ struct Turn {
     latencies: Vec<f64>,
 }
 
-async fn shut_down(engines: Vec<EngineHandle>, networks: Vec<Network>) {
-    for engine in engines {
-        engine.shutdown().await.expect("the engine ran to its end");
+/// Four engines over connected networks.
+struct Running {
+    engines: Vec<EngineHandle>,
+    networks: Vec<Network>,
+    /// What the nodes write to, until they are shut down.
+    folders: Vec<TempDir>,
+}
+
+impl Running {
+    /// Starts an engine on each network with the application that `application` makes for it.
+    async fn start(mut application: impl FnMut(usize, &Wire) -> Arc<dyn Application>) -> Self {
+        let mut running = Self { engines: Vec::new(), networks: Vec::new(), folders: Vec::new() };
+        for (node, wire) in wires().await.into_iter().enumerate() {
+            let application = application(node, &wire);
+            let engine = start_engine(node, &wire.folder, application, wire.transport);
+            running.engines.push(engine);
+            running.networks.push(wire.network);
+            running.folders.push(wire.folder);
+        }
+        running
     }
-    for network in networks {
-        network.shutdown().await;
+
+    async fn shut_down(self) {
+        for engine in self.engines {
+            engine.shutdown().await.expect("the engine ran to its end");
+        }
+        for network in self.networks {
+            network.shutdown().await;
+        }
+        drop(self.folders);
     }
 }
 
 async fn bare() -> Turn {
     let validators = (0..NODES).map(|node| PublicKey::of(&keys(node)[1]));
     let validators = ValidatorSet::of_equals(validators).expect("made-up keys are usable");
-    let (mut folders, mut engines, mut networks) = (Vec::new(), Vec::new(), Vec::new());
     let mut ledgers = Vec::new();
-    for (node, wire) in wires().await.into_iter().enumerate() {
+    let running = Running::start(|node, _| {
         let proposer = ValidatorAddress::of(&PublicKey::of(&keys(node)[1]));
         let ledger = EmptyApplication::new(chain_id(), validators.clone(), proposer);
-        let application = Arc::new(ledger.clone());
-        engines.push(start_engine(node, &wire.folder, application, wire.transport));
-        networks.push(wire.network);
-        folders.push(wire.folder);
-        ledgers.push(ledger);
-    }
+        ledgers.push(ledger.clone());
+        Arc::new(ledger)
+    })
+    .await;
     let reach = |height: Height| {
         let ledgers = &ledgers;
         async move {
@@ -161,7 +182,7 @@ async fn bare() -> Turn {
         latencies.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     latencies.sort_by(f64::total_cmp);
-    shut_down(engines, networks).await;
+    running.shut_down().await;
     Turn { blocks_per_second, latencies }
 }
 
@@ -233,15 +254,13 @@ async fn settle(chains: &[Arc<Chain>], nonce: Nonce) -> u64 {
 }
 
 async fn ledger() -> Turn {
-    let (mut folders, mut engines, mut networks) = (Vec::new(), Vec::new(), Vec::new());
     let mut chains = Vec::new();
-    for (node, wire) in wires().await.into_iter().enumerate() {
-        let chain = open_chain(node, &wire);
-        engines.push(start_engine(node, &wire.folder, chain.clone(), wire.transport));
-        networks.push(wire.network);
-        folders.push(wire.folder);
-        chains.push(chain);
-    }
+    let running = Running::start(|node, wire| {
+        let chain = open_chain(node, wire);
+        chains.push(Arc::clone(&chain));
+        chain
+    })
+    .await;
     let reach = |height: Height| {
         let chains = &chains;
         async move {
@@ -280,7 +299,7 @@ async fn ledger() -> Turn {
         height = settle(&chains, nonce).await;
     }
     latencies.sort_by(f64::total_cmp);
-    shut_down(engines, networks).await;
+    running.shut_down().await;
     Turn { blocks_per_second, latencies }
 }
 

@@ -22,6 +22,22 @@ fn four_nodes_decide_rounds_and_agree() {
 }
 
 #[test]
+fn a_cometbft_light_client_follows_the_chain_and_ics23_proves_its_state() {
+    let mut consortium = Consortium::start(4, 2);
+    for round in 1..=2 {
+        consortium.play_round(RoundNumber(round), &[]);
+    }
+    consortium.wait_same_tip();
+    let tip = consortium.follow_as_light_client(1);
+    // Another node's certificates may have other signers, and its proofs are for the same root.
+    assert_eq!(consortium.follow_as_light_client(2).hash(), tip.hash());
+    consortium.check_state_proof(1, "task/probe/trust/hospital-1", &tip);
+    consortium.check_state_proof(2, "chain/head", &tip);
+    consortium.check_absence_proof(1, "task/probe/trust/hospital-9", &tip);
+    consortium.stop_and_audit();
+}
+
+#[test]
 fn a_node_killed_again_and_again_comes_back_and_agrees() {
     let mut consortium = Consortium::start(4, 6);
     for round in 1..=6 {

@@ -210,20 +210,22 @@ async fn a_validator_that_signs_twice_is_proved_guilty_and_changes_nothing() {
             Ok(Frame::Message(SignedConsensusMsg::Vote(vote))) if from == liar => {
                 let mut vote = vote.message;
                 vote.value = NilOrVal::Val(other);
-                let bytes = vote_bytes(&chain_id(), &vote).unwrap();
+                let bytes = vote_bytes(&chain_id(), &vote).expect("it was a vote of ours");
                 let signed = SignedMessage::new(vote, sign_raw(&key, &bytes));
                 SignedConsensusMsg::Vote(signed)
             }
             Ok(Frame::Message(SignedConsensusMsg::Proposal(proposal))) if from == liar => {
                 let mut proposal = proposal.message;
                 proposal.value.id = other;
-                let bytes = proposal_bytes(&chain_id(), &proposal).unwrap();
+                let bytes =
+                    proposal_bytes(&chain_id(), &proposal).expect("it was a proposal of ours");
                 let signed = SignedMessage::new(proposal, sign_raw(&key, &bytes));
                 SignedConsensusMsg::Proposal(signed)
             }
             _ => return vec![frame.clone()],
         };
-        vec![frame.clone(), encode_frame(&Frame::Message(second)).unwrap()]
+        let second = encode_frame(&Frame::Message(second)).expect("the first was as long");
+        vec![frame.clone(), second]
     });
     consortium.want(8);
     consortium.start_all();
@@ -234,7 +236,7 @@ async fn a_validator_that_signs_twice_is_proved_guilty_and_changes_nothing() {
         seen.extend(member.application.evidence_seen());
     }
     assert!(!seen.is_empty(), "nobody noticed");
-    let key = consortium.validators.get(&address).unwrap().key;
+    let key = consortium.validators.get(&address).expect("the liar is a validator").key;
     for equivocation in seen {
         assert_eq!(equivocation.validator, address);
         assert_ne!(equivocation.first.0, equivocation.second.0);

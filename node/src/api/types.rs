@@ -491,7 +491,8 @@ pub struct BlockView {
     /// Its time, in milliseconds since 1970 (UTC).
     #[schema(value_type = u64)]
     pub time: TimeMs,
-    /// The CometBFT header, protobuf, hexadecimal.
+    /// The header, canonical CBOR, hexadecimal: the fields of the CometBFT header whose hash the
+    /// block id is.
     pub header: String,
     /// The commit certificate, hexadecimal.
     pub certificate: String,

@@ -19,6 +19,9 @@ pub struct Acceptance {
     pub recall_loss_max: Option<f64>,
     /// Most area under the ROC curve that may be lost.
     pub auc_loss_max: Option<f64>,
+    /// Most accuracy that the contract itself may cost: against plain averaging, both with the attackers
+    /// absent.
+    pub contract_cost_max: Option<f64>,
     /// Most that the mean probability given to class 1 may fall, as a share of its value with the
     /// attackers absent.
     pub underestimation_max: Option<f64>,
@@ -144,6 +147,8 @@ pub struct MeasureSummary {
     pub loss: Option<Mean>,
     /// `plain_absent` − `plain`, seed by seed.
     pub plain_loss: Option<Mean>,
+    /// `plain_absent` − `absent`, seed by seed: what the contract costs where nobody attacks.
+    pub cost: Option<Mean>,
 }
 
 /// Sums up the seeds.
@@ -160,6 +165,7 @@ pub fn summarise(seeds: &[SeedResult]) -> Summary {
             plain_absent: end(Bracket::PlainAbsent),
             loss: over(&|seed| seed.loss(measure)),
             plain_loss: over(&|seed| seed.plain_loss(measure)),
+            cost: over(&|seed| seed.cost(measure)),
         }
     });
     let fallen = |before, after| {
@@ -255,6 +261,12 @@ impl Acceptance {
             ("accuracy_loss_max", self.accuracy_loss_max, "accuracy lost", loss(Accuracy)),
             ("recall_loss_max", self.recall_loss_max, "cases no longer found", loss(Recall)),
             ("auc_loss_max", self.auc_loss_max, "area under the ROC curve lost", loss(Auc)),
+            (
+                "contract_cost_max",
+                self.contract_cost_max,
+                "accuracy that the contract costs where nobody attacks",
+                summary.measure(Accuracy).cost,
+            ),
             (
                 "underestimation_max",
                 self.underestimation_max,
@@ -387,6 +399,11 @@ pub fn fields() -> Vec<Field> {
         ),
         share("recall_loss_max", "Most recall of class 1 lost."),
         share("auc_loss_max", "Most area under the ROC curve lost."),
+        share(
+            "contract_cost_max",
+            "Most accuracy that the contract itself costs: against plain averaging, both with the \
+             attackers absent.",
+        ),
         share(
             "underestimation_max",
             "Most that the mean probability given to class 1 may fall, as a share of itself.",

@@ -81,9 +81,14 @@ impl<T: Copy> Switch<T> {
 }
 
 impl ContractChoice {
+    /// A profile with nothing changed.
+    pub fn of_profile(profile: Profile) -> Self {
+        Self { profile, ..Self::default() }
+    }
+
     /// Plain averaging by examples.
     pub fn plain() -> Self {
-        Self { profile: Profile::Plain, ..Self::default() }
+        Self::of_profile(Profile::Plain)
     }
 
     /// A rule by itself: no admission by norm, no trust.

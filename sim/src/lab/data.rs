@@ -112,6 +112,15 @@ impl DataChoice {
         matches!(self, Self::Digits { .. } | Self::Npz { .. })
     }
 
+    /// Whether rows of class 1 are patients who have something: malignant, diseased.
+    pub fn has_patients(&self) -> bool {
+        match self {
+            Self::Digits { .. } => false,
+            Self::Npz { positive, .. } => positive.is_some(),
+            Self::Wdbc { .. } | Self::Generator(_) | Self::Csv { .. } => true,
+        }
+    }
+
     /// What it is, for a reader of the report.
     pub fn describe(&self) -> String {
         match self {

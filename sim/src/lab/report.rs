@@ -121,7 +121,7 @@ fn sweep_section(grid: &Grid) -> String {
         );
     }
     text +=
-        "<h3>In numbers</h3>\n<div class=\"scroll\"><table><tr><th>contract</th><th>attack</th>\
+        "<h3>In numbers</h3>\n<div class=\"scroll\"><table class=\"long\"><tr><th>contract</th><th>attack</th>\
              <th class=\"n\">attackers</th><th>split</th><th class=\"n\">accuracy lost</th>\
              <th class=\"n\">recall lost</th><th class=\"n\">worst honest site</th><th class=\"n\">\
              caught</th><th class=\"n\">honest quarantined</th></tr>\n";

@@ -323,7 +323,13 @@ impl SeedResult {
         Some(self.absent.end().get(measure)? - self.attacked.end().get(measure)?)
     }
 
-    /// The same under plain averaging.
+    /// How much lower `measure` is at the end under the scenario's contract than under plain averaging,
+    /// both with the attackers absent.
+    pub fn cost(&self, measure: MeasureName) -> Option<f64> {
+        Some(self.plain_absent.end().get(measure)? - self.absent.end().get(measure)?)
+    }
+
+    /// The same as [`SeedResult::loss`] under plain averaging.
     pub fn plain_loss(&self, measure: MeasureName) -> Option<f64> {
         Some(self.plain_absent.end().get(measure)? - self.plain.end().get(measure)?)
     }

@@ -4,7 +4,7 @@
 //! of measures that are nearly normal. The percentile bootstrap (Efron and Tibshirani, An Introduction to
 //! the Bootstrap, 1993, chapter 13) draws whole seeds with replacement, so that members and attackers of
 //! one seed stay together; it holds for shares and delays too. Of few seeds it is too narrow: with five
-//! it covers about 85 % rather than 95.
+//! it covers about 83 % rather than 95 (of normal values, 2,000 trials).
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};

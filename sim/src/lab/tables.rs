@@ -79,6 +79,7 @@ pub fn summary(outcome: &Outcome) -> String {
             ("plain_absent", measure.plain_absent),
             ("loss", measure.loss),
             ("plain_loss", measure.plain_loss),
+            ("cost", measure.cost),
         ] {
             if let Some(Mean { mean, half_width, bootstrap, min, max, count }) = mean {
                 let name = measure.measure.name();

@@ -1,6 +1,7 @@
 //! A consortium of processes, and the hands to break it with.
 
 mod by_hand;
+mod light_client;
 
 use std::cell::RefCell;
 use std::fs;

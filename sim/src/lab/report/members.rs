@@ -30,7 +30,7 @@ pub(super) fn trust(seed: &SeedResult) -> String {
         let y = TOP + ROW * k as f64 + if k >= hostile { gap } else { 0.0 };
         let (mark, class) = match (member.hostile, member.changed) {
             (true, _) => ("▲ attacker  ", "name hostile"),
-            (false, Some(_)) => ("◆ changes  ", "name"),
+            (false, Some(_)) => ("◆ changed  ", "name"),
             (false, None) => ("", "name"),
         };
         let name = format!("{mark}{}", shortened(&member.member));

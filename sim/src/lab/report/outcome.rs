@@ -4,7 +4,7 @@ use super::chart::{Chart, Series};
 use super::svg::escape;
 use super::{members, words};
 use crate::data::{Change, SiteShift, Skew};
-use crate::lab::contract::ContractChoice;
+use crate::lab::contract::{ContractChoice, Profile};
 use crate::lab::file::{ChangeGroup, ModelChoice};
 use crate::lab::results::{Bracket, MeasureName, RunResult, SeedResult};
 use crate::lab::stats::{mean, Mean};
@@ -38,11 +38,18 @@ fn verdict(outcome: &Outcome, attacked: bool) -> String {
     };
     let headline =
         if attacked { words::headline(outcome) } else { words::headline_of_control(outcome) };
-    let story: String =
-        words::story(outcome).iter().map(|sentence| escape(sentence)).collect::<Vec<_>>().join(" ");
+    let story: String = words::story(outcome)
+        .iter()
+        .map(|sentence| format!("<li>{}</li>\n", unbroken(&escape(sentence))))
+        .collect();
     format!(
-        "<div class=\"verdict {class}\"><strong>{mark}{headline}</strong>\n<p>{story}</p></div>\n"
+        "<div class=\"verdict {class}\"><strong>{mark}{headline}</strong>\n<ul>\n{story}</ul></div>\n"
     )
+}
+
+/// A number stays on one line with its sign.
+fn unbroken(text: &str) -> String {
+    text.replace(" %", "&nbsp;%")
 }
 
 fn checks(outcome: &Outcome) -> String {
@@ -155,7 +162,14 @@ fn contract(contract: &ContractChoice) -> String {
                 with quarantine"
             .to_owned();
     }
-    let mut text = contract.describe();
+    let mut text = match contract {
+        _ if *contract == ContractChoice::of_profile(Profile::Balanced) => {
+            "the balanced profile: the default, and besides members that leave their own past together \
+             are put in quarantine"
+                .to_owned()
+        }
+        contract => contract.describe(),
+    };
     if let Some(f) = contract.byzantine {
         text += &format!("; f = {f}");
     }
@@ -220,10 +234,15 @@ fn model(outcome: &Outcome, attacked: bool) -> String {
         legend(&[("attacked", title_contract), ("plain", title_plain)])
     };
     text += "<div class=\"charts\">\n";
+    let (recall, risk) = if outcome.scenario.data.has_patients() {
+        ("Recall: sick patients found", "Risk given to the sick")
+    } else {
+        ("Recall: cases of class 1 found", "Probability given to cases of class 1")
+    };
     for (measure, title, label) in [
         (MeasureName::Accuracy, "Accuracy", "held-out cases classified as labelled"),
-        (MeasureName::Recall, "Recall: sick patients found", "share of class 1 found"),
-        (MeasureName::PositiveProbability, "Risk given to the sick", "mean probability of class 1"),
+        (MeasureName::Recall, recall, "share of class 1 found"),
+        (MeasureName::PositiveProbability, risk, "mean probability of class 1"),
         (MeasureName::AttackSuccess, "The attackers' goal", "share of target cases"),
         (MeasureName::WorstSiteAccuracy, "Accuracy at the worst honest site", "held-out cases"),
     ] {
@@ -311,11 +330,16 @@ fn ends(outcome: &Outcome, attacked: bool) -> String {
     } else {
         text += "<th class=\"n\">this contract</th><th class=\"n\">plain averaging</th></tr>\n";
     }
+    let (recall, risk) = if outcome.scenario.data.has_patients() {
+        ("recall (sick patients found)", "mean risk given to the sick")
+    } else {
+        ("recall of class 1", "mean probability given to class 1")
+    };
     for (measure, name) in [
         (MeasureName::Accuracy, "accuracy"),
-        (MeasureName::Recall, "recall (sick patients found)"),
+        (MeasureName::Recall, recall),
         (MeasureName::Auc, "area under the ROC curve"),
-        (MeasureName::PositiveProbability, "mean risk given to the sick"),
+        (MeasureName::PositiveProbability, risk),
         (MeasureName::WorstSiteAccuracy, "accuracy at the worst honest site"),
         (MeasureName::AttackSuccess, "attackers' goal reached"),
     ] {
@@ -334,13 +358,19 @@ fn ends(outcome: &Outcome, attacked: bool) -> String {
             let gain = measure == MeasureName::AttackSuccess && k >= 3;
             let column = column.map(|mean| if gain { mean.negated() } else { mean });
             let prefix = if gain { "gained " } else { "" };
-            text += &format!("<td class=\"n\">{prefix}{}</td>", words::interval(column));
+            let told = words::interval(column);
+            let (mean, ends) = told.split_once(" (").map_or((told.as_str(), ""), |told| told);
+            let ends = match ends {
+                "" => String::new(),
+                ends => format!("<span class=\"ends\">({ends}</span>"),
+            };
+            text += &format!("<td class=\"n\">{prefix}{mean}{ends}</td>");
         }
         text += "</tr>\n";
     }
     text + "</table>\n<p class=\"note\">Means over the repetitions; in parentheses the 95 % interval by \
              bootstrap over them (of two or three, their range). With few repetitions it is too narrow: \
-             with five it holds in about 85 of 100 cases.</p>\n"
+             with five it holds in about 83 of 100 cases.</p>\n"
 }
 
 fn found(outcome: &Outcome, attacked: bool) -> String {
@@ -375,9 +405,11 @@ fn joined(seed: &SeedResult) -> String {
     if graph.is_empty() {
         return String::new();
     }
+    let attacked = seed.attacked.members.iter().any(|member| member.hostile);
+    let triangles = if attacked { "triangles are attackers; " } else { "" };
     format!(
-        "<figure>{graph}<figcaption>Seed {}: triangles are attackers; a line joins members that the \
-         contract found moving together, the thicker the more rounds.</figcaption></figure>\n",
+        "<figure>{graph}<figcaption>Seed {}: {triangles}a line joins members that the contract found \
+         moving together, the thicker the more rounds.</figcaption></figure>\n",
         seed.seed
     )
 }
@@ -423,6 +455,10 @@ fn trust_means(seeds: &[SeedResult]) -> String {
 fn reasons(outcome: &Outcome) -> String {
     let mut text = String::new();
     for (run, note) in [(Bracket::Attacked, ""), (Bracket::Absent, ", attackers absent")] {
+        if run == Bracket::Absent && outcome.summary.hostile == 0 {
+            // The same run once more.
+            continue;
+        }
         for seed in &outcome.seeds {
             for member in &seed.run(run).members {
                 let Some(round) = member.quarantined else { continue };
@@ -443,7 +479,7 @@ fn reasons(outcome: &Outcome) -> String {
         return String::new();
     }
     format!(
-        "<h3>Honest members that were in quarantine</h3>\n<table><tr><th>seed</th><th>member</th>\
+        "<h3>Honest members that were in quarantine</h3>\n<table class=\"long\"><tr><th>seed</th><th>member</th>\
          <th class=\"n\">round</th><th>for</th></tr>\n{text}</table>\n"
     )
 }

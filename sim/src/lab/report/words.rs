@@ -1,9 +1,10 @@
 //! What the numbers say, in sentences for somebody who decides and does not compute.
 
 use crate::lab::acceptance::{Check, Summary};
-use crate::lab::results::{MeasureName, MemberTrack};
+use crate::lab::results::{MeasureName, MemberTrack, SeedResult};
 use crate::lab::stats::{Interval, Mean, Share, INTERVAL_MIN};
 use crate::lab::store::Outcome;
+use crate::lab::SeedResult;
 
 /// A share as percent with one decimal: `97.4 %`.
 pub(super) fn percent(share: f64) -> String {
@@ -60,10 +61,7 @@ pub(super) fn measured(check: &Check) -> String {
         None if check.threshold == "honest_return_max" => "never back".to_owned(),
         None => "nothing to measure".to_owned(),
         Some(value) => {
-            let tell = |value: f64| match check.share {
-                true => percent(value),
-                false => format!("{value}"),
-            };
+            let tell = |value: f64| if check.share { percent(value) } else { format!("{value}") };
             tell(value) + &check.interval.map_or(String::new(), |ends| between(ends, tell))
         }
     }
@@ -123,9 +121,11 @@ pub(super) fn story(outcome: &Outcome) -> Vec<String> {
         sentences.extend(worst_site(summary));
     } else {
         sentences.push(harm(summary, hostile, members));
-        sentences.extend(recall(summary));
+        if outcome.scenario.data.has_patients() {
+            sentences.extend(recall(summary));
+        }
         sentences.extend(worst_site(summary));
-        sentences.extend(plain(summary));
+        sentences.extend(plain(outcome));
         sentences.push(caught(summary, outcome.seeds.len()));
         sentences.extend(target(summary));
     }
@@ -203,7 +203,8 @@ fn recall(summary: &Summary) -> Option<String> {
     Some(sentence)
 }
 
-fn plain(summary: &Summary) -> Option<String> {
+fn plain(outcome: &Outcome) -> Option<String> {
+    let summary = &outcome.summary;
     let loss = summary.measure(MeasureName::Accuracy).plain_loss?.mean;
     let mut sentence = if loss < 5e-4 {
         "Plain averaging, which has no defence, would have lost no accuracy".to_owned()
@@ -213,7 +214,8 @@ fn plain(summary: &Summary) -> Option<String> {
             points(loss)
         )
     };
-    if let Some(fall) = summary.plain_underestimation.filter(|fall| fall.mean > 1e-2) {
+    let fall = summary.plain_underestimation.filter(|fall| fall.mean > 1e-2);
+    if let Some(fall) = fall.filter(|_| outcome.scenario.data.has_patients()) {
         sentence += &format!(" and underestimated the risk of the sick by {}", percent(fall.mean));
     }
     Some(sentence + ".")
