@@ -43,7 +43,6 @@ fn seed(seed: u64, attacked: f64, standings: [&str; 4], absent: [&str; 2]) -> Se
     let [first, second, third, fourth] = standings;
     let all = [(true, first), (true, second), (false, third), (false, fourth)];
     SeedResult {
-        on_nodes: None,
         seed,
         onset: Some(3),
         changed: None,

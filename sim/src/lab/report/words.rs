@@ -4,7 +4,6 @@ use crate::lab::acceptance::{Check, Summary};
 use crate::lab::results::{MeasureName, MemberTrack, SeedResult};
 use crate::lab::stats::{Interval, Mean, Share, INTERVAL_MIN};
 use crate::lab::store::Outcome;
-use crate::lab::SeedResult;
 
 /// A share as percent with one decimal: `97.4 %`.
 pub(super) fn percent(share: f64) -> String {
