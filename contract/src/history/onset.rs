@@ -3,10 +3,10 @@
 //! Who moved is found by [`super::cells`] some rounds after it began. How many is asked here, of
 //! the deviations in the ledger's decisions: what the members have in common now gives a direction,
 //! each round's common deviation along it a number, and Page's cumulative sum (E. S. Page,
-//! "Continuous inspection schemes", Biometrika 1954) over those numbers, with half the standard
+//! "Continuous inspection schemes", Biometrika 1954) over those numbers, with the standard
 //! deviation of the baseline as its reference value, is above zero from the onset on: the round
-//! after it was last at zero is the estimate. A drift that begins slower than half a standard
-//! deviation a round begins before it.
+//! after it was last at zero is the estimate. While a drift is within one standard
+//! deviation it is not seen: one that begins slowly began before it.
 
 use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::ids::{MemberId, RoundNumber};
@@ -57,7 +57,7 @@ pub fn onset(
     let mut sum = 0;
     let mut first = baseline;
     for (at, number) in numbers.iter().enumerate().skip(baseline) {
-        sum = (sum + number - deviation / 2).max(0);
+        sum = (sum + number - deviation).max(0);
         if sum == 0 {
             first = at + 1;
         }

@@ -201,7 +201,7 @@ fn liars_among_the_evaluators_have_no_honest_member_struck() {
 
 #[test]
 fn losses_are_submitted_in_millionths_within_the_limit() {
-    assert_eq!(loss_micro(0.693_147_18), 693_147);
+    assert_eq!(loss_micro(std::f64::consts::LN_2), 693_147);
     assert_eq!(loss_micro(0.0), 0);
     assert_eq!(loss_micro(f64::INFINITY), LOSS_MICRO_MAX);
     assert_eq!(loss_micro(f64::NAN), 0);
