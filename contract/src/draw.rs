@@ -17,7 +17,8 @@ mod tests {
     /// The first numbers for the seed 1234567 that the reference implementation is known for.
     #[test]
     fn the_sequence_is_the_published_one() {
-        let expected = [6457827717110365317, 3203168211198807973, 9817491932198370423];
+        let expected =
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!([0, 1, 2].map(|at| splitmix64(1_234_567, at)), expected);
     }
 }
