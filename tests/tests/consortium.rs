@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use fedledger_ledger::decision::Reason;
+use fedledger_ledger::decision::{Reason, RoundFailure};
 use fedledger_ledger::entry::{Receipt, Rejection};
 use fedledger_ledger::ids::{Digest, Height, RoundNumber};
 use support::{Consortium, Forged};
@@ -34,6 +34,30 @@ fn a_cometbft_light_client_follows_the_chain_and_ics23_proves_its_state() {
     consortium.check_state_proof(1, "task/probe/trust/hospital-1", &tip);
     consortium.check_state_proof(2, "chain/head", &tip);
     consortium.check_absence_proof(1, "task/probe/trust/hospital-9", &tip);
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn a_consortium_goes_back_by_vote_and_decides_later_rounds_without_the_culprit() {
+    let mut consortium = Consortium::start(4, 5);
+    for round in 1..=3 {
+        consortium.play_round(RoundNumber(round), &[]);
+    }
+    consortium.roll_back(RoundNumber(1), &[3]);
+    assert_eq!(consortium.failure(0, RoundNumber(4)), Some(RoundFailure::RolledBack));
+    for (round, of) in [(5, 2), (6, 3)] {
+        let view = consortium.wait_for_end(2, RoundNumber(round));
+        let replay = view.replay.expect("the round replays another");
+        assert_eq!((replay.of, replay.without), (RoundNumber(of), vec![consortium.member(3)]));
+        assert_eq!(replay.verdicts.len(), 3);
+        assert!(replay.verdicts.iter().all(|verdict| verdict.weight_micro > 0 && !verdict.strike));
+    }
+    // Four of five rounds were left after the first; two of them are over.
+    for round in 7..=8 {
+        consortium.play_round(RoundNumber(round), &[]);
+    }
+    consortium.wait_same_tip();
+    consortium.assert_task_status("completed");
     consortium.stop_and_audit();
 }
 

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fedledger_contract::canonical::{FloatBits, NamedTensor, Schema};
-use fedledger_ledger::decision::Reason;
+use fedledger_ledger::decision::{OutcomeResult, Reason, RoundFailure};
+use fedledger_ledger::governance::Change;
 use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, RoundNumber, TaskId};
 use fedledger_ledger::task::{TaskSpec, TensorSpec};
 use fedledger_node::api::types::{
-    EntriesPage, MemberView, NodeStatus, RoundView, SubmittedUpdate, TaskView,
+    ChangeView, EntriesPage, MemberView, NodeStatus, ProposeChangeBody, RoundView, Submitted,
+    SubmittedUpdate, TaskView,
 };
 use fedledger_node::audit::{audit, DataDir, Depth};
 use fedledger_node::client::Client;
@@ -308,6 +310,40 @@ impl Consortium {
             self.submit(member, round);
         }
         self.wait_for_end(present[0], round)
+    }
+
+    pub fn member(&self, member: usize) -> MemberId {
+        self.devnet.nodes[member].member.clone()
+    }
+
+    /// Why a round ended without a model, if it did.
+    pub fn failure(&self, member: usize, round: RoundNumber) -> Option<RoundFailure> {
+        match self.wait_for_end(member, round).result {
+            Some(OutcomeResult::Failed { failure }) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Takes the task back to an earlier round by a vote of all but the last node.
+    pub fn roll_back(&self, round: RoundNumber, without: &[usize]) {
+        let change = Change::RollBack {
+            task: self.task.clone(),
+            round,
+            without: without.iter().map(|&member| self.member(member)).collect(),
+            replay: true,
+            reason: "the last one was taken over".into(),
+        };
+        let digest = change.digest();
+        let body = ProposeChangeBody { change };
+        let _: Submitted = self.client(0).post("/v1/changes", &body).expect("it is proposed");
+        for member in 1..self.nodes.len() - 1 {
+            until("the change to be known", || {
+                let open: Vec<ChangeView> = self.client(member).get("/v1/changes").ok()?;
+                open.iter().any(|view| view.digest == digest).then_some(())
+            });
+            let path = format!("/v1/changes/{digest}/approve");
+            let _: Submitted = self.client(member).post(&path, &()).expect("it is approved");
+        }
     }
 
     pub fn wait_for_height_above(&self, member: usize, height: Height) {
