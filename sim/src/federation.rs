@@ -11,6 +11,7 @@
 
 mod counterfactual;
 mod evaluation;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
@@ -106,6 +107,8 @@ pub struct Federation {
     past: Option<Past>,
     /// In the order of members, where the task has an evaluation phase.
     held_out: Vec<Option<evaluation::HeldOut>>,
+    /// Rounds that can be undone, when they are kept.
+    kept: Option<Vec<recovery::Kept>>,
     round: u64,
     frozen: bool,
 }
@@ -156,6 +159,7 @@ impl Federation {
             model,
             start: None,
             norms: Vec::new(),
+            kept: None,
             round: 0,
             frozen: false,
         })
@@ -209,6 +213,7 @@ impl Federation {
         let num_examples: Vec<u64> = updates.iter().map(|update| update.num_examples).collect();
         self.plain.add(values.view(), &num_examples);
         let revealed = self.revealed(values.view());
+        let kept = self.kept.is_some().then(|| self.present(&values, &num_examples));
         let inputs = self.inputs(values, &num_examples)?;
         let (judgement, harm) = match self.task.evaluation {
             None => (judge(&self.task.rule, inputs), None),
@@ -230,6 +235,7 @@ impl Federation {
             self.norms.extend(median_norm(&verdicts));
             let surplus = self.norms.len().saturating_sub(NORM_ROUNDS);
             self.norms.drain(..surplus);
+            self.kept.iter_mut().for_each(|all| all.extend(kept.clone()));
         }
         if let Some(revealed) = revealed {
             let model = self.model();
@@ -244,6 +250,19 @@ impl Federation {
             model: self.schema.digest_of(&self.model)?,
             harm,
         })
+    }
+
+    /// The round as it stands before it is judged.
+    fn present(&self, values: &Array2<i32>, num_examples: &[u64]) -> recovery::Kept {
+        recovery::Kept {
+            round: self.round,
+            model: self.model.clone(),
+            start: self.start.clone(),
+            norms: self.norms.clone(),
+            trust: self.trust.clone(),
+            values: values.clone(),
+            num_examples: num_examples.to_vec(),
+        }
     }
 
     fn train(&self) -> Vec<LocalUpdate> {

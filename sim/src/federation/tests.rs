@@ -206,3 +206,28 @@ fn losses_are_submitted_in_millionths_within_the_limit() {
     assert_eq!(loss_micro(f64::INFINITY), LOSS_MICRO_MAX);
     assert_eq!(loss_micro(f64::NAN), 0);
 }
+
+#[test]
+fn going_back_leads_to_the_earlier_model_and_replaying_to_the_later_one_again() {
+    let scenario = scenario(2, Attack::SignFlip(SignFlip::default()));
+    // Without trust nothing but the updates counts, so that the same ones lead to the same model.
+    let task = mean_task(&scenario).expect("a good model");
+    let mut federation = federation(&scenario, task);
+    federation.keep_rounds();
+    let models: Vec<_> =
+        (0..6).map(|_| federation.step().expect("updates fit the grid").model).collect();
+    let mut again = federation.clone();
+    again.roll_back(2, &[], true).expect("updates have names");
+    assert_eq!(again.model_digest(), models[5]);
+    let mut without = federation.clone();
+    without.roll_back(2, &scenario.hostile, true).expect("updates have names");
+    assert_ne!(without.model_digest(), models[5]);
+    federation.roll_back(2, &[], false).expect("updates have names");
+    assert_eq!(federation.model_digest(), models[1]);
+    // Whoever was named stays out of what follows, and the rest go on from there.
+    let harm = |federation: &Federation| scenario.evaluate_all(&federation.model()).accuracy;
+    assert!(harm(&without) > harm(&again));
+    let report = without.step().expect("updates fit the grid");
+    let out = |k: &usize| report.verdicts[*k].verdict == Verdict::Quarantine;
+    assert!(scenario.hostile.iter().all(out), "{:?}", report.verdicts);
+}
