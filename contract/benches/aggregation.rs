@@ -6,7 +6,7 @@
 //! whichever is longer. Sizes that do not fit half of the free memory are left out and named. Times
 //! are the least of several runs, on rayon's threads (`RAYON_NUM_THREADS`).
 //!
-//! Arguments: `--json` prints one line of JSON for each row, for `scripts/bench_peers.sh`;
+//! Arguments: `--json` prints one line of JSON for each row;
 //! `--only N,D` runs one size.
 #![allow(clippy::disallowed_types, reason = "a bench measures time and prints ratios")]
 #![allow(clippy::inline_always, reason = "what is not inlined is compiled without vectors")]
