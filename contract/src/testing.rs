@@ -22,9 +22,10 @@ use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
 
 use crate::block::{apply_block, BlockEffects, BlockError, BlockInput};
 use crate::canonical::Schema;
-use crate::decide::{decide, pending};
+use crate::decide::{decide, pending, BlobRead};
 use crate::genesis::genesis;
 use crate::records::{RoundRecord, TrustRecord};
+use crate::replay::{ReplayError, Replayer};
 use crate::state::StateView;
 
 /// Windows of the test task, in milliseconds.
@@ -233,7 +234,10 @@ impl Ledger {
         let time = self.time.after(after_ms);
         let proposer = self.validators.validators()[0].address;
         let height = self.height.next();
-        let app_hash = self.state.apply(height.0, &effects.writes).unwrap();
+        let app_hash = self
+            .state
+            .apply(height.0, &effects.writes)
+            .expect("what the contract writes fits the state");
         let body = BlockBody { transactions, decisions };
         let block = parent.block(time, proposer, body, app_hash, &effects.validators);
         (self.height, self.time) = (height, time);
@@ -255,6 +259,19 @@ impl Ledger {
             .map(|key| (ValidatorAddress::of(&PublicKey::of(key)), sign_raw(key, &message)));
         let signers = signers.filter(|(address, _)| self.validators.get(address).is_some());
         CommitCertificate::new(height, 0, hash, signers)
+    }
+
+    /// Replays a chain of this ledger from its genesis, with blobs recomputing each decision.
+    pub fn replay(
+        &self,
+        chain: &[(Block, CommitCertificate)],
+        blobs: Option<&dyn BlobRead>,
+    ) -> Result<Replayer, ReplayError> {
+        let mut replayer = Replayer::new(&self.document)?;
+        for (block, certificate) in chain {
+            replayer.push(block, certificate, blobs)?;
+        }
+        Ok(replayer)
     }
 
     /// Applies a block with one transaction and returns what became of it.

@@ -41,8 +41,9 @@ fn text(rounds: u64) -> String {
 }
 
 fn scenario(rounds: u64) -> (Source, Built) {
-    let source = Source::parse("small", "small.toml", text(rounds), PathBuf::new()).unwrap();
-    let built = build(&source, 1).unwrap();
+    let source = Source::parse("small", "small.toml", text(rounds), PathBuf::new());
+    let source = source.expect("a good scenario");
+    let built = build(&source, 1).expect("built-in data");
     (source, built)
 }
 
@@ -50,24 +51,31 @@ fn cast(source: &Source, built: &Built) -> Cast {
     Cast {
         names: built.scenario.names.clone(),
         trainers: built.trainers(),
-        task: attacked_federation(source, built).unwrap().0,
+        task: attacked_federation(source, built).expect("a good task").0,
         knowledge: built.knowledge,
         initial_model: built.scenario.initial_model(),
     }
 }
 
+fn assert_empty(folder: &Path) {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    assert_eq!(entries.count(), 0, "something is left");
+}
+
 fn start(folder: &Path, cast: Cast) -> NetworkRun {
-    let chain_id = ChainId::new("probe-1").unwrap();
+    let chain_id = ChainId::new("probe-1").expect("a chain id");
     let program = Path::new(PROGRAM);
-    NetworkRun::start(&folder.join("net"), chain_id, cast, program, &Cleanup::default()).unwrap()
+    let started =
+        NetworkRun::start(&folder.join("net"), chain_id, cast, program, &Cleanup::default());
+    started.expect("five nodes come up")
 }
 
 #[test]
 fn nodes_come_to_the_same_bits_as_the_run_in_process() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let (source, built) = scenario(4);
     let mut nodes = start(folder.path(), cast(&source, &built));
-    let (_, twin) = attacked_federation(&source, &built).unwrap();
+    let (_, twin) = attacked_federation(&source, &built).expect("a good task");
     let mut duplicates = 0;
     let mut told = |report: &fedledger_sim::federation::RoundReport| {
         let copy = |verdict: &&fedledger_ledger::decision::UpdateVerdict| {
@@ -77,29 +85,31 @@ fn nodes_come_to_the_same_bits_as_the_run_in_process() {
     };
     let mut compared = Compared::new(&mut nodes, twin, &mut told);
     let cancel = Cancel::default();
-    let on_nodes = run_built_on(&source, &built, &mut compared, &cancel, &|_| {}).unwrap();
+    let on_nodes = run_built_on(&source, &built, &mut compared, &cancel, &|_| {});
+    let on_nodes = on_nodes.expect("every round is the same");
     assert_eq!(compared.rounds(), 4);
-    nodes.stop().unwrap();
+    nodes.stop().expect("every node ends in order");
     assert_eq!(duplicates, 3, "the copies decide about the order of commitments");
     // The results, too, with everything that they are measured against.
-    assert_eq!(on_nodes, run_built(&source, &built, &cancel, &|_| {}).unwrap());
+    let in_process = run_built(&source, &built, &cancel, &|_| {});
+    assert_eq!(on_nodes, in_process.expect("the scenario runs"));
 }
 
 #[test]
 fn an_update_that_differs_is_named_with_its_round_and_member() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let (source, built) = scenario(4);
     let odd = built.scenario.honest()[1];
     let mut cast = cast(&source, &built);
     // It draws its rows in another order.
     cast.trainers[odd].seed += 1;
     let mut nodes = start(folder.path(), cast);
-    let (_, twin) = attacked_federation(&source, &built).unwrap();
+    let (_, twin) = attacked_federation(&source, &built).expect("a good task");
     let mut told = |_: &fedledger_sim::federation::RoundReport| panic!("it was not the same");
     let error = Compared::new(&mut nodes, twin, &mut told).step().unwrap_err();
     let RunError::Nodes(error) = error else { panic!("another error: {error}") };
     let difference = error.downcast_ref::<Difference>().expect("the nodes did what they had to");
-    let expected = MemberId::new(built.scenario.names[odd].as_str()).unwrap();
+    let expected = MemberId::new(built.scenario.names[odd].as_str()).expect("a member id");
     let named =
         matches!(difference, Difference::Update { round: 1, member, .. } if *member == expected);
     assert!(named, "{difference}");
@@ -107,7 +117,7 @@ fn an_update_that_differs_is_named_with_its_round_and_member() {
 
 /// Processes that have `folder` in their command line.
 fn processes_of(folder: &Path) -> Vec<String> {
-    let folder = folder.to_str().unwrap();
+    let folder = folder.to_str().expect("a temporary path is UTF-8");
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
@@ -116,8 +126,8 @@ fn processes_of(folder: &Path) -> Vec<String> {
 
 fn sim_run(folder: &Path, temporary: &Path, rounds: u64) -> Command {
     let file = folder.join("small.toml");
-    fs::write(&file, text(rounds)).unwrap();
-    fs::create_dir(temporary).unwrap();
+    fs::write(&file, text(rounds)).expect("a new file");
+    fs::create_dir(temporary).expect("a new folder");
     let mut command = Command::new(PROGRAM);
     command.args(["sim", "run", "--network", "--out"]).arg(folder.join("out")).arg(file);
     command.env("TMPDIR", temporary);
@@ -126,9 +136,9 @@ fn sim_run(folder: &Path, temporary: &Path, rounds: u64) -> Command {
 
 #[test]
 fn the_command_line_says_that_it_is_the_same_and_keeps_the_results() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let temporary = folder.path().join("tmp");
-    let done = sim_run(folder.path(), &temporary, 2).output().unwrap();
+    let done = sim_run(folder.path(), &temporary, 2).output().expect("the program starts");
     let (told, said) =
         (String::from_utf8_lossy(&done.stderr), String::from_utf8_lossy(&done.stdout));
     assert_eq!(done.status.code(), Some(0), "{told}{said}");
@@ -136,32 +146,32 @@ fn the_command_line_says_that_it_is_the_same_and_keeps_the_results() {
     let same =
         "2 rounds, 5 members: every model, verdict and trust record is the same, bit for bit";
     assert!(told.contains(same), "{told}");
-    let results = fs::read(folder.path().join("out/results.json")).unwrap();
-    let results: serde_json::Value = serde_json::from_slice(&results).unwrap();
+    let results = fs::read(folder.path().join("out/results.json")).expect("results");
+    let results: serde_json::Value = serde_json::from_slice(&results).expect("JSON");
     assert_eq!(
         results["seeds"].as_array().map(Vec::len),
         Some(1),
         "one seed unless asked for more"
     );
     assert_eq!(results["seeds"][0]["on_nodes"], 2);
-    let report = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
+    let report = fs::read_to_string(folder.path().join("out/report.html")).expect("a report");
     assert!(report.contains("a real node with keys"), "the report does not say that nodes ran");
-    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0, "something is left");
+    assert_empty(&temporary);
 }
 
 #[test]
 fn ctrl_c_leaves_no_process_and_no_folder() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let temporary = folder.path().join("tmp");
     let mut run = sim_run(folder.path(), &temporary, 1_000);
-    let mut run = run.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut told = BufReader::new(run.stderr.take().unwrap()).lines();
+    let mut run = run.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+    let mut told = BufReader::new(run.stderr.take().expect("it is piped")).lines();
     told.by_ref().map(Result::unwrap).find(|line| line.contains("round 1 of")).expect("a round");
     assert!(processes_of(&temporary).len() >= 5, "the nodes run");
     let pid = run.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill starts").success());
     let rest: Vec<String> = told.map(Result::unwrap).collect();
-    assert_eq!(run.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert_eq!(run.wait().expect("it ends").code(), Some(130), "{rest:?}");
     assert_eq!(processes_of(&temporary), Vec::<String>::new());
-    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0, "something is left");
+    assert_empty(&temporary);
 }

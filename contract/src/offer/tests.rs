@@ -1,4 +1,4 @@
-use fedledger_ledger::block::{Block, CommitCertificate};
+use fedledger_ledger::block::Block;
 use fedledger_ledger::decision::{
     Decision, Measure, OutcomeResult, Reason, UpdateVerdict, Verdict,
 };
@@ -11,7 +11,6 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::decide::BlobRead;
-use crate::replay::{ReplayError, Replayer};
 use crate::task_check::{check_task, TaskFault};
 use crate::testing::{has, member_id, outcome, task, task_id, Ledger};
 
@@ -155,42 +154,29 @@ fn a_cell_that_helps_is_heard_whatever_f_liars_say() {
     assert!((0..7).all(|at| play.ledger.trust(at).standing == Standing::Active));
 }
 
-fn replay(
-    ledger: &Ledger,
-    chain: &[(Block, CommitCertificate)],
-    blobs: Option<&dyn BlobRead>,
-) -> Result<Replayer, ReplayError> {
-    let mut replayer = Replayer::new(&ledger.document)?;
-    for (block, certificate) in chain {
-        replayer.push(block, certificate, blobs)?;
-    }
-    Ok(replayer)
-}
-
 #[test]
 fn replay_finds_the_cell_again_and_a_bent_one() {
     let mut play = Play::new();
     (0..5).for_each(|_| drop(play.round(harmed)));
     let ledger = play.ledger;
     for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
-        let replayer = replay(&ledger, &ledger.chain, blobs).unwrap();
+        let replayer = ledger.replay(&ledger.chain, blobs).expect("the chain is honest");
         assert_eq!(replayer.state().root(), ledger.state.root());
     }
     let lists = |block: &Block| matches!(block.body.decisions[..], [Decision::Candidates { .. }]);
-    let at = ledger.chain.iter().rposition(|(block, _)| lists(block)).unwrap();
+    let at = ledger.chain.iter().rposition(|(block, _)| lists(block));
+    let at = at.expect("rounds list candidates");
     let bent = |without: Option<Vec<MemberId>>| {
         let mut chain = ledger.chain[..=at].to_vec();
         let (block, certificate) = &mut chain[at];
         let Decision::Candidates { candidates, .. } = &mut block.body.decisions[0] else {
             panic!("it lists candidates")
         };
-        assert_eq!(candidates.last().unwrap().without, Some(cell()));
-        candidates.last_mut().unwrap().without = without;
+        assert_eq!(candidates.last().expect("two are listed").without, Some(cell()));
+        candidates.last_mut().expect("two are listed").without = without;
         block.header.data_hash = block.body.data_hash();
         *certificate = ledger.certify(block);
-        let Err(error) = replay(&ledger, &chain, Some(&ledger.blobs)) else {
-            panic!("it was bent")
-        };
+        let Err(error) = ledger.replay(&chain, Some(&ledger.blobs)) else { panic!("it was bent") };
         error.to_string()
     };
     // Another pair is of the right form and not what the histories lead to.
@@ -211,7 +197,7 @@ fn harm_needs_a_history_and_room_for_one_more_candidate() {
     assert_eq!(check_task(&without, 7), Err(TaskFault::HarmWithoutHistory));
     let mut wide = spec();
     let policy = HarmPolicy { allowance_milli: 3_001, ..HARM };
-    wide.evaluation.as_mut().unwrap().harm = Some(policy);
+    wide.evaluation.as_mut().expect("the task evaluates").harm = Some(policy);
     assert!(matches!(
         check_task(&wide, 7),
         Err(TaskFault::OutOfRange { what: "allowance_milli", .. })

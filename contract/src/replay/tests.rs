@@ -22,23 +22,11 @@ fn ledger() -> Ledger {
     ledger
 }
 
-fn replay(
-    ledger: &Ledger,
-    chain: &[(Block, CommitCertificate)],
-    blobs: Option<&dyn BlobRead>,
-) -> Result<Replayer, ReplayError> {
-    let mut replayer = Replayer::new(&ledger.document)?;
-    for (block, certificate) in chain {
-        replayer.push(block, certificate, blobs)?;
-    }
-    Ok(replayer)
-}
-
 #[test]
 fn an_outsider_comes_to_the_same_state_with_and_without_blobs() {
     let ledger = ledger();
     for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
-        let replayer = replay(&ledger, &ledger.chain, blobs).expect("the chain is honest");
+        let replayer = ledger.replay(&ledger.chain, blobs).expect("the chain is honest");
         assert_eq!(replayer.state().root(), ledger.state.root());
         assert_eq!(replayer.height(), ledger.height);
     }
@@ -72,7 +60,7 @@ fn refusal(bend: impl Fn(&mut Block) -> bool, resign: bool) -> String {
         chain[at].1 = ledger.certify(&chain[at].0);
     }
     let blobs: &BTreeMap<_, _> = &ledger.blobs;
-    replay(&ledger, &chain, Some(blobs)).unwrap_err().to_string()
+    ledger.replay(&chain, Some(blobs)).unwrap_err().to_string()
 }
 
 fn bend_verdict(block: &mut Block) -> bool {
@@ -183,7 +171,7 @@ fn histories_follow_from_the_blocks_and_quarantine_those_that_drift_together() {
     assert_eq!(said.together_with, Some(vec![member_id(usize::from(said.member == member_id(0)))]));
     assert!(said.strike && said.value > said.threshold, "{said:?}");
     for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
-        let replayer = replay(&ledger, &ledger.chain, blobs).expect("the chain is honest");
+        let replayer = ledger.replay(&ledger.chain, blobs).expect("the chain is honest");
         assert_eq!(replayer.state().root(), ledger.state.root());
     }
 }
@@ -206,9 +194,7 @@ fn a_bent_deviation_is_found_by_recomputing_and_a_short_one_at_once() {
         bend(&mut deviations[0].sketch);
         block.header.data_hash = block.body.data_hash();
         *certificate = ledger.certify(block);
-        let Err(error) = replay(&ledger, &chain, Some(&ledger.blobs)) else {
-            panic!("it was bent")
-        };
+        let Err(error) = ledger.replay(&chain, Some(&ledger.blobs)) else { panic!("it was bent") };
         error.to_string()
     };
     assert!(bent(&|sketch| sketch[0] ^= 1).contains("deviation"), "{}", bent(&|s| s[0] ^= 1));

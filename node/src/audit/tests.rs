@@ -153,8 +153,12 @@ impl Ledger {
         let height = Height(self.chain.len() as u64 + 1);
         let time = TimeMs(1_000 + height.0);
         let body = BlockBody { transactions, decisions };
-        let effects = apply_block(&self.state, &BlockInput::new(height, time, &body)).unwrap();
-        let app_hash = self.state.apply(height.0, &effects.writes).unwrap();
+        let effects = apply_block(&self.state, &BlockInput::new(height, time, &body))
+            .expect("the block follows the state");
+        let app_hash = self
+            .state
+            .apply(height.0, &effects.writes)
+            .expect("what the contract writes fits the state");
         let parent = Parent {
             chain_id: &self.genesis.chain_id,
             height: Height(height.0 - 1),
@@ -260,7 +264,8 @@ fn validators_that_collude_on_an_outcome_are_found_by_replaying() {
     let mut state = LatestState::new();
     state.apply(0, &genesis(&ledger.genesis).unwrap().writes).unwrap();
     for (block, _) in &ledger.chain {
-        let effects = apply_block(&state, &BlockInput::of(block)).unwrap();
+        let effects =
+            apply_block(&state, &BlockInput::of(block)).expect("the block follows the state");
         state.apply(block.header.height.0, &effects.writes).unwrap();
     }
     ledger.state = state;

@@ -8,6 +8,10 @@ fn fedledger(arguments: &[&str]) -> Exit {
     run_with(arguments.into_iter().map(OsString::from).collect())
 }
 
+fn utf8(path: &Path) -> &str {
+    path.to_str().expect("a temporary path is UTF-8")
+}
+
 #[test]
 fn the_command_line_is_consistent() {
     command().debug_assert();
@@ -178,7 +182,7 @@ fn aggregate_after(
 ) -> Exit {
     let out = folder.join(format!("{rule}.npy"));
     let input = folder.join(input);
-    let (input, out) = (input.to_str().unwrap(), out.to_str().unwrap());
+    let (input, out) = (utf8(&input), utf8(&out));
     let rule = ["--rule", rule, "--byzantine", byzantine, "--out", out];
     fedledger(&[&["aggregate", input], &rule[..], more].concat())
 }
@@ -203,7 +207,7 @@ fn aggregate_reads_a_matrix_and_writes_what_the_rule_says() {
         [1.0, 1.75, 3.0],
         [-8.0, 9.0, -9.0],
     ];
-    write_matrix(&folder.path().join("m.npy"), &matrix(&rows)).unwrap();
+    write_matrix(&folder.path().join("m.npy"), &matrix(&rows)).expect("a file in it");
     assert_eq!(aggregate(folder.path(), "m.npy", "median", "1"), Exit::Ok);
     assert_eq!(written(&folder.path().join("median.npy")), [1.0, 2.0, 3.0]);
     assert_eq!(aggregate(folder.path(), "m.npy", "krum", "1"), Exit::Ok);
@@ -230,10 +234,10 @@ fn aggregate_transforms_updates_before_the_rule_and_knows_the_spectral_rules() {
         row
     };
     let rows: Vec<[f32; 3]> = rows.enumerate().map(nudge).collect();
-    write_matrix(&folder.path().join("m.npy"), &matrix(&rows)).unwrap();
+    write_matrix(&folder.path().join("m.npy"), &matrix(&rows)).expect("a file in it");
     let close = |file: &str, by: f32| {
         let found = written(&folder.path().join(file));
-        std::fs::remove_file(folder.path().join(file)).unwrap();
+        std::fs::remove_file(folder.path().join(file)).expect("it was written");
         let honest = [1.0, 2.0, 3.0];
         found.iter().zip(honest).all(|(found, honest): (&f32, f32)| (found - honest).abs() < by)
     };
@@ -293,19 +297,22 @@ fn a_profile_fills_what_a_task_file_leaves_open() {
     let body = "id = \"t\"\nrounds = 60\nbyzantine = 4\n";
     let tensors = "[[tensors]]\nname = \"w\"\nshape = [3]\n";
     let read = |more: &str| task_file::parse(path, &format!("{body}{more}{tensors}"), None);
-    let balanced = read("profile = \"balanced\"\n").unwrap().spec;
+    let balanced = read("profile = \"balanced\"\n").expect("a good task file").spec;
     assert_eq!(balanced.history, Some(HISTORY_BALANCED));
     assert_eq!(balanced.norm_band, Some(NORM_BAND));
     assert_eq!(balanced.weighting, Weighting::Uniform);
     assert_eq!(balanced.byzantine, 4);
     assert_eq!(fedledger_contract::check_task(&balanced, 13), Ok(()));
     // What the file says itself stays.
-    let mixed = read("profile = \"balanced\"\nrule = { name = \"median\" }\n").unwrap().spec;
+    let mixed = read("profile = \"balanced\"\nrule = { name = \"median\" }\n")
+        .expect("a good task file")
+        .spec;
     assert_eq!(mixed.rule, AggregationRule::Median);
     assert_eq!(mixed.history, Some(HISTORY_BALANCED));
-    let untrusting = read("profile = \"strict\"\ntrust_enabled = false\n").unwrap().spec;
+    let untrusting =
+        read("profile = \"strict\"\ntrust_enabled = false\n").expect("a good task file").spec;
     assert_eq!(untrusting.trust, None);
-    assert_eq!(read("").unwrap().spec.history, None);
+    assert_eq!(read("").expect("a good task file").spec.history, None);
     let error = read("profile = \"lax\"\n").unwrap_err().message;
     assert!(error.contains("lax") && error.contains("balanced"), "{error}");
 }

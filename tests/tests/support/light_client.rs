@@ -28,7 +28,7 @@ fn hash(digest: Digest) -> Hash {
 }
 
 fn id(digest: Digest) -> block::Id {
-    let part_set_header = parts::Header::new(1, hash(digest)).unwrap();
+    let part_set_header = parts::Header::new(1, hash(digest)).expect("one part");
     block::Id { hash: hash(digest), part_set_header }
 }
 
@@ -36,8 +36,8 @@ fn header(ours: &BlockHeader) -> Header {
     let empty = Some(Hash::Sha256(Sha256::digest(b"").into()));
     Header {
         version: Version { block: 11, app: 1 },
-        chain_id: chain::Id::try_from(ours.chain_id.as_str()).unwrap(),
-        height: ours.height.0.try_into().unwrap(),
+        chain_id: chain::Id::try_from(ours.chain_id.as_str()).expect("ours are shorter"),
+        height: ours.height.0.try_into().expect("heights fit 63 bits"),
         time: Time::from_unix_timestamp(
             (ours.time.0 / 1_000) as i64,
             (ours.time.0 % 1_000) as u32 * 1_000_000,
@@ -49,7 +49,7 @@ fn header(ours: &BlockHeader) -> Header {
         validators_hash: hash(ours.validators_hash),
         next_validators_hash: hash(ours.next_validators_hash),
         consensus_hash: Hash::Sha256(Sha256::digest(b"fedledger/consensus-params/v1").into()),
-        app_hash: AppHash::try_from(ours.app_hash.0.to_vec()).unwrap(),
+        app_hash: AppHash::try_from(ours.app_hash.0.to_vec()).expect("any bytes"),
         last_results_hash: empty,
         evidence_hash: empty,
         proposer_address: account::Id::new(ours.proposer.0),
@@ -65,13 +65,13 @@ fn commit(ours: &CommitCertificate, validators: &validator::Set) -> Commit {
             Some((_, signature)) => CommitSig::BlockIdFlagCommit {
                 validator_address: validator.address,
                 timestamp: Time::unix_epoch(),
-                signature: tendermint::Signature::new(signature.0).unwrap(),
+                signature: tendermint::Signature::new(signature.0).expect("64 bytes"),
             },
         }
     };
     Commit {
-        height: ours.height.0.try_into().unwrap(),
-        round: ours.round.try_into().unwrap(),
+        height: ours.height.0.try_into().expect("heights fit 63 bits"),
+        round: ours.round.try_into().expect("rounds fit 31 bits"),
         block_id: id(ours.block),
         signatures: validators.validators().iter().map(slot).collect(),
     }
@@ -80,7 +80,8 @@ fn commit(ours: &CommitCertificate, validators: &validator::Set) -> Commit {
 /// The founders' validator keys, a vote each.
 fn validators(genesis: &Genesis) -> validator::Set {
     let infos = genesis.members.iter().map(|member| {
-        let key = tendermint::PublicKey::from_raw_ed25519(&member.keys.validator.0).unwrap();
+        let key =
+            tendermint::PublicKey::from_raw_ed25519(&member.keys.validator.0).expect("32 bytes");
         validator::Info {
             address: account::Id::from(key),
             pub_key: key,
@@ -142,23 +143,25 @@ fn proof_spec() -> ics23::ProofSpec {
 
 impl Consortium {
     fn block(&self, member: usize, height: Height) -> (BlockHeader, CommitCertificate) {
-        let view: BlockView = self.client(member).get(&format!("/v1/blocks/{height}")).unwrap();
-        let header = hex::decode(view.header).unwrap();
-        let header: BlockHeader = from_canonical("header", &header, 1 << 20).unwrap();
-        let certificate = hex::decode(view.certificate).unwrap();
-        (header, CommitCertificate::from_bytes(&certificate).unwrap())
+        let view: BlockView =
+            self.client(member).get(&format!("/v1/blocks/{height}")).expect("a decided block");
+        let header = hex::decode(view.header).expect("hexadecimal");
+        let header: BlockHeader = from_canonical("header", &header, 1 << 20).expect("canonical");
+        let certificate = hex::decode(view.certificate).expect("hexadecimal");
+        (header, CommitCertificate::from_bytes(&certificate).expect("canonical"))
     }
 
     /// Follows the chain of a running node from its first header, one by one and at a leap, and
     /// returns the header of its tip.
     pub fn follow_as_light_client(&self, member: usize) -> BlockHeader {
-        let genesis: Genesis = self.client(member).get("/v1/genesis").unwrap();
+        let genesis: Genesis = self.client(member).get("/v1/genesis").expect("every node has it");
         let validators = validators(&genesis);
         let tip = self.height(member);
         assert!(tip.0 > 2, "a chain of {tip} blocks shows nothing");
         let blocks: Vec<_> = (1..=tip.0).map(|at| self.block(member, Height(at))).collect();
         let signed = |(ours, certificate): &(BlockHeader, CommitCertificate)| {
-            SignedHeader::new(header(ours), commit(certificate, &validators)).unwrap()
+            SignedHeader::new(header(ours), commit(certificate, &validators))
+                .expect("the certificate is of the header")
         };
         for pair in blocks.windows(2) {
             let next = signed(&pair[1]);
@@ -185,15 +188,16 @@ impl Consortium {
     /// header has, and that a bent value does not pass.
     pub fn check_state_proof(&self, member: usize, key: &str, header: &BlockHeader) {
         let path = format!("/v1/state/{}?height={}", hex::encode(key), header.height);
-        let view: StateView = self.client(member).get(&path).unwrap();
-        let proof = hex::decode(view.proof).unwrap();
-        let proof = CommitmentProof::decode(&proof[..]).unwrap();
+        let view: StateView = self.client(member).get(&path).expect("a key of the state");
+        let proof = hex::decode(view.proof).expect("hexadecimal");
+        let proof = CommitmentProof::decode(&proof[..]).expect("an ICS23 proof");
         let root = header.app_hash.0.to_vec();
         let holds = |key: &str, value: &[u8]| {
             let (spec, key) = (proof_spec(), key.as_bytes());
             ics23::verify_membership::<HostFunctionsManager>(&proof, &spec, &root, key, value)
         };
-        let mut value = hex::decode(view.value.expect("the state has the key")).unwrap();
+        let mut value =
+            hex::decode(view.value.expect("the state has the key")).expect("hexadecimal");
         assert!(holds(key, &value), "the proof of `{key}`");
         assert!(!holds("another/key", &value), "the proof of `{key}` for another key");
         value[0] ^= 1;
@@ -203,10 +207,10 @@ impl Consortium {
     /// Checks with an ICS23 verifier that the state of a header has nothing under `key`.
     pub fn check_absence_proof(&self, member: usize, key: &str, header: &BlockHeader) {
         let path = format!("/v1/state/{}?height={}", hex::encode(key), header.height);
-        let view: StateView = self.client(member).get(&path).unwrap();
+        let view: StateView = self.client(member).get(&path).expect("a key of the state");
         assert_eq!(view.value, None, "`{key}` has a value");
-        let proof = hex::decode(view.proof).unwrap();
-        let proof = CommitmentProof::decode(&proof[..]).unwrap();
+        let proof = hex::decode(view.proof).expect("hexadecimal");
+        let proof = CommitmentProof::decode(&proof[..]).expect("an ICS23 proof");
         let root = header.app_hash.0.to_vec();
         let (spec, key) = (proof_spec(), key.as_bytes());
         assert!(ics23::verify_non_membership::<HostFunctionsManager>(&proof, &spec, &root, key));

@@ -8,7 +8,6 @@ use fedledger_ledger::transaction::Action;
 use super::ROUNDS_KEPT_MAX;
 use crate::decide::BlobRead;
 use crate::records::TaskStatus;
-use crate::replay::Replayer;
 use crate::testing::{member_id, outcome, task, task_id, Ledger, D, DECIDE_MS};
 
 const HONEST: [[i32; D]; 3] = [[100, 0, 7], [90, 4, 9], [110, -4, 5]];
@@ -96,10 +95,7 @@ fn rounds_are_decided_again_on_what_the_others_sent() {
     assert_eq!((ledger.round().round, ledger.round().phase), (RoundNumber(10), Phase::Commit));
     play(&mut ledger, [95, 2, 6]);
     for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
-        let mut replayer = Replayer::new(&ledger.document).expect("the genesis is valid");
-        for (block, certificate) in &ledger.chain {
-            replayer.push(block, certificate, blobs).expect("the chain is honest");
-        }
+        let replayer = ledger.replay(&ledger.chain, blobs).expect("the chain is honest");
         assert_eq!(replayer.state().root(), ledger.state.root());
     }
 }
