@@ -1,4 +1,4 @@
-//! Measures what the defaults of `fedledger_sim::defaults` rest on: each of the six attacks, loud
+//! Measures what the contract's balanced profile rests on for few members: each of the six attacks, loud
 //! and quiet, at each hospital of the Heart Disease data and on Breast Cancer Wisconsin, under the
 //! default rule and the others, as area lost against the same consortium without its attackers.
 //!
@@ -17,7 +17,7 @@ use fedledger_sim::comparison::{
 use fedledger_sim::data::{reference_data, Skew};
 use fedledger_sim::federation::FederationError;
 use fedledger_sim::scenario::{wdbc, Scenario};
-use fedledger_sim::{attack::Attack, attack::Knowledge, defaults};
+use fedledger_sim::{attack::Attack, attack::Knowledge};
 use rayon::prelude::*;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -94,9 +94,14 @@ fn tasks() -> Vec<(&'static str, OwnedTask)> {
         Box::new(move |scenario| Ok(TaskSpec { rule: rule.clone(), ..default_task(scenario)? }))
     }
     vec![
-        ("default", with(defaults::RULE)),
+        ("default", Box::new(default_task)),
         ("distance", Box::new(by_distance_alone)),
         ("no trust", Box::new(|s| Ok(TaskSpec { trust: None, ..default_task(s)? }))),
+        (
+            "clipping",
+            with(AggregationRule::CenteredClipping { iterations: 3, radius_milli: 1_000 }),
+        ),
+        ("filtered", with(AggregationRule::FilteredTrimmedMean { iterations: 32 })),
         ("rfa", with(AggregationRule::GeometricMedian { iterations: 16 })),
         ("median", with(AggregationRule::Median)),
         ("trimmed", with(AggregationRule::TrimmedMean)),

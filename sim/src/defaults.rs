@@ -2,56 +2,11 @@
 //!
 //! `cargo run --release -p fedledger-sim --example heart_defaults` prints what the choice rests on.
 
-use fedledger_ledger::ids::{byzantine_max, Digest, TaskId};
-use fedledger_ledger::task::{
-    AggregationRule, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
-};
+use fedledger_contract::profile::{apply, Profile};
+use fedledger_ledger::ids::{Digest, TaskId};
+use fedledger_ledger::task::{AggregationRule, TaskSpec, TensorSpec, Weighting};
 
 use crate::model::Training;
-
-/// The aggregation rule: centered clipping around the previous aggregate, three iterations, radius
-/// equal to the median distance.
-pub const RULE: AggregationRule =
-    AggregationRule::CenteredClipping { iterations: 3, radius_milli: 1000 };
-
-/// Updates over the usual norm are scaled down to it, over four times refused: a hostile update then
-/// weighs no more than an honest one. Clipping at twice the usual norm instead lets honest sites be
-/// framed by an inner-product attack among four.
-pub const NORM_BAND: NormBand = NormBand { low_milli: 50, clip_milli: 1000, high_milli: 4000 };
-
-/// From this number of members on, [`TRUST`] is used; below, [`TRUST_FEW`].
-pub const MEMBERS_MANY: usize = 7;
-
-/// What is struck for its distance must also point against the aggregate, at a cosine below -0.2.
-/// Once the hostile one of four is in quarantine, an honest odd site is often two to three times as
-/// far from the aggregate as the median, at cosines from 0.4 to about -0.15. Flipped signs and
-/// labels and their copies are mostly at -0.5 to -0.8 until they are caught.
-///
-/// With one of four hostile on the Heart Disease data, on 15 random splits, 176 of 780 runs freeze
-/// by distance alone, 25 with zero as the limit, none with this; nor do 520 runs on 10 splits that
-/// took no part in the choice, and in none is an honest site quarantined. The price: on FLamby's
-/// split 166 instead of 181 of 260 hostile members are caught. The others flip labels
-/// or signs at scale 1, or work by inner products, and cost at most 0.009 of AUC.
-const AGAINST: Option<i32> = Some(-200);
-
-/// An update further from the aggregate than three times the median distance, and against it, is a
-/// strike. Honest hospitals with 30 rows reach 2.5 in many rounds in a row.
-pub const TRUST: TrustPolicy = TrustPolicy {
-    outlier_milli: 3000,
-    strikes_to_quarantine: 3,
-    clean_rounds_to_return: 10,
-    outlier_cosine_milli: AGAINST,
-};
-
-/// Among four to six members a hostile update draws the median distance towards its own, and no
-/// distance separates by as much: 1.9 times the median, but five rounds in a row. Above 2.4 quiet
-/// sign flips go unpunished, at a loss of about 0.02 of AUC.
-pub const TRUST_FEW: TrustPolicy = TrustPolicy {
-    outlier_milli: 1900,
-    strikes_to_quarantine: 5,
-    clean_rounds_to_return: 10,
-    outlier_cosine_milli: AGAINST,
-};
 
 /// How members train in a round: one pass in batches of 32, no momentum, classes as they come.
 ///
@@ -70,8 +25,8 @@ pub const TRAINING: Training = Training {
 /// Rounds that small tabular tasks take.
 pub const ROUNDS: u64 = 30;
 
-/// The default task for `members` members: f = ⌊(n − 1)/3⌋, [`RULE`], [`NORM_BAND`], [`TRUST`] or
-/// [`TRUST_FEW`], equal weights, no evaluation phase, and windows of a minute.
+/// The default task for `members` members: the contract's balanced profile, which see, f = ⌊(n − 1)/3⌋
+/// and windows of a minute.
 pub fn task(
     id: TaskId,
     description: impl Into<String>,
@@ -80,25 +35,25 @@ pub fn task(
     initial_model: Digest,
     rounds: u64,
 ) -> TaskSpec {
-    let byzantine = byzantine_max(members) as u32;
-    TaskSpec {
+    let task = TaskSpec {
         id,
         description: description.into(),
         tensors,
         initial_model,
         rounds,
-        rule: RULE,
-        byzantine,
+        rule: AggregationRule::Mean,
+        byzantine: 0,
         weighting: Weighting::Uniform,
-        norm_band: Some(NORM_BAND),
-        trust: Some(if members < MEMBERS_MANY { TRUST_FEW } else { TRUST }),
+        norm_band: None,
+        trust: None,
         evaluation: None,
-        updates_min: members as u32 - byzantine,
+        updates_min: 1,
         commit_window_ms: 60_000,
         reveal_window_ms: 60_000,
         decide_window_ms: 60_000,
         history: None,
-    }
+    };
+    apply(Profile::Balanced, task, members)
 }
 
 #[cfg(test)]
