@@ -28,7 +28,7 @@ def main():
     print("| attack | " + " | ".join(contracts) + " |")
     print("|---|" + "---|" * len(contracts))
     # What differs between rows beside the contract, and tells them apart.
-    axes = ["attack", "schedule", "hostile", "changes", "data", "split", "model"]
+    axes = ["attack", "schedule", "knowledge", "reports", "hostile", "changes", "data", "split", "model"]
     axes = [axis for axis in axes if axis in rows[0]]
     varying = [axis for axis in axes if axis == "attack" or len({row[axis] for row in rows}) > 1]
     for place in dict.fromkeys(tuple(row[axis] for axis in axes) for row in rows):

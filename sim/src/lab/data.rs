@@ -276,11 +276,6 @@ fn divided(
 
 /// The tables that `data` may be.
 pub fn variants() -> Vec<Variant> {
-    let held_out = || {
-        let shape = Shape::Number { min: 0.01, max: 0.99 };
-        Field::default("test_share", shape, TEST_SHARE, "Share of each member's rows held out.")
-    };
-    let column = || Shape::Text;
     vec![
         Variant {
             name: "wdbc",
@@ -323,8 +318,21 @@ pub fn variants() -> Vec<Variant> {
         },
         Variant {
             name: "csv",
-            doc: "A folder with one CSV file for each institution.".to_owned(),
-            fields: vec![
+            doc: "A folder with one CSV file for each institution, or for each region with a column `site`."
+                .to_owned(),
+            fields: csv(),
+        },
+    ]
+}
+
+fn held_out() -> Field {
+    let shape = Shape::Number { min: 0.01, max: 0.99 };
+    Field::default("test_share", shape, TEST_SHARE, "Share of each member's rows held out.")
+}
+
+fn csv() -> Vec<Field> {
+    let column = || Shape::Text;
+    vec![
                 Field::required(
                     "path",
                     Shape::Text,
@@ -377,8 +385,6 @@ pub fn variants() -> Vec<Variant> {
                     "Leave out rows whose label is -1 or missing.",
                 ),
                 held_out(),
-            ],
-        },
     ]
 }
 

@@ -91,7 +91,7 @@ pub fn cell_words(cell: &Cell) -> Vec<String> {
         cell.contract.clone(),
         data_words(cell),
         cell.attack.clone(),
-        cell.schedule.clone(),
+        when_words(cell),
         cell.hostile.to_string(),
     ];
     match &cell.summary {
@@ -117,6 +117,18 @@ fn data_words(cell: &Cell) -> String {
         return cell.data.clone();
     }
     format!("{}; {}", cell.data, cell.changes)
+}
+
+/// When attackers act, and what else is not as usual about them.
+fn when_words(cell: &Cell) -> String {
+    let mut words = cell.schedule.clone();
+    if cell.knowledge == "omniscient" {
+        words += ", omniscient";
+    }
+    if !["", "honest"].contains(&cell.reports.as_str()) {
+        words += &format!(", {} reports", cell.reports);
+    }
+    words
 }
 
 /// Most pictures of a sweep.
@@ -149,7 +161,7 @@ fn sweep_section(grid: &Grid) -> String {
             "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td><td>{}</td>",
             escape(&cell.contract),
             escape(&cell.attack),
-            escape(&cell.schedule),
+            escape(&when_words(cell)),
             cell.hostile,
             escape(&format!("{}; {}", data_words(cell), cell.model)),
             escape(&cell.split)

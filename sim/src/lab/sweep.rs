@@ -35,6 +35,12 @@ pub struct Cell {
     /// When it acts, in words; empty when nobody attacks.
     #[serde(default)]
     pub schedule: String,
+    /// What the attackers know; empty when nobody attacks.
+    #[serde(default)]
+    pub knowledge: String,
+    /// What they report of candidates; empty when nobody attacks.
+    #[serde(default)]
+    pub reports: String,
     /// Number of attackers.
     pub hostile: usize,
     /// What changes at honest members, by the sweep's title; empty without one.
@@ -104,10 +110,19 @@ pub fn sweep(
 pub fn selected(scenario: &ScenarioFile, only: &[String]) -> Vec<Combination> {
     let mut all = combinations(scenario);
     all.retain(|combination| {
-        let Cell { contract, attack, schedule, hostile, changes, data, split, model, .. } =
-            described(combination);
+        let cell = described(combination);
         let words = format!(
-            "{contract}, {data}, {split}, {model}, {changes}, {attack}, {schedule}, {hostile} hostile"
+            "{}, {}, {}, {}, {}, {}, {}, {}, {} reports, {} hostile",
+            cell.contract,
+            cell.data,
+            cell.split,
+            cell.model,
+            cell.changes,
+            cell.attack,
+            cell.schedule,
+            cell.knowledge,
+            cell.reports,
+            cell.hostile
         );
         only.iter().all(|word| words.contains(word.as_str()))
     });
@@ -166,6 +181,8 @@ fn described(combination: &Combination) -> Cell {
         contract: scenario.contract.describe(),
         attack: describe_attack(scenario),
         schedule: words::describe_schedule(scenario),
+        knowledge: words::describe_knowledge(scenario),
+        reports: words::describe_reports(scenario),
         hostile: scenario.attackers.iter().map(|g| g.count.max(g.members.len())).sum(),
         changes: combination.changes_title.clone().unwrap_or_default(),
         data: combination.data_title.clone().unwrap_or_else(|| scenario.data.describe()),

@@ -100,7 +100,7 @@ pub fn summary(outcome: &Outcome) -> String {
 /// One row for each cell of a sweep: `sweep.csv`.
 pub fn grid(grid: &Grid) -> String {
     let mut text =
-        String::from("contract,attack,schedule,hostile,changes,data,split,model,rounds,refused");
+        String::from("contract,attack,schedule,knowledge,reports,hostile,changes,data,split,model,rounds,refused");
     for (name, _) in COLUMNS {
         text.push(',');
         text += name;
@@ -109,10 +109,12 @@ pub fn grid(grid: &Grid) -> String {
     for row in &grid.cells {
         let quote = |word: &str| format!("\"{}\"", word.replace('"', "'"));
         text += &format!(
-            "{},{},{},{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{},{},{},{},{},{}",
             quote(&row.contract),
             quote(&row.attack),
             quote(&row.schedule),
+            quote(&row.knowledge),
+            quote(&row.reports),
             row.hostile,
             quote(&row.changes),
             quote(&row.data),

@@ -140,8 +140,7 @@ fn sites_are_cut_within_themselves() {
     assert_eq!((members[0].name.as_str(), members[5].name.as_str()), ("ge-01", "philips"));
     for site in &sites {
         let own: Vec<&Site> = members.iter().filter(|m| m.name.starts_with(&site.name)).collect();
-        type PartOf = fn(&Site) -> &Dataset;
-        for part in [(|site| &site.train) as PartOf, |site| &site.test] {
+        for part in [(|site| &site.train) as fn(&Site) -> &Dataset, |site| &site.test] {
             let parts: Vec<Dataset> = own.iter().map(|member| part(member).clone()).collect();
             assert_eq!(rows_of(&parts), rows_of(std::slice::from_ref(part(site))));
             let spread = |of: &dyn Fn(&Dataset) -> usize| {

@@ -28,6 +28,8 @@ enum Shown {
 struct Plane<'a> {
     hostile: usize,
     schedule: &'a str,
+    knowledge: &'a str,
+    reports: &'a str,
     changes: &'a str,
     data: &'a str,
     split: &'a str,
@@ -39,6 +41,8 @@ impl<'a> Plane<'a> {
         Self {
             hostile: cell.hostile,
             schedule: &cell.schedule,
+            knowledge: &cell.knowledge,
+            reports: &cell.reports,
             changes: &cell.changes,
             data: &cell.data,
             split: &cell.split,
@@ -49,8 +53,11 @@ impl<'a> Plane<'a> {
     fn title(&self) -> String {
         let mut words = vec![match self.hostile {
             0 => "nobody attacks".to_owned(),
-            hostile => format!("{hostile} attackers, {}", self.schedule),
+            hostile => format!("{hostile} attackers, {}, {}", self.schedule, self.knowledge),
         }];
+        if !["", "honest"].contains(&self.reports) {
+            words.push(format!("{} reports", self.reports));
+        }
         let others = [self.changes, self.data, self.split, self.model];
         words.extend(others.iter().filter(|word| !word.is_empty()).map(|word| (*word).to_owned()));
         words.join("; ")

@@ -158,7 +158,8 @@ impl AttackEntry {
             group.knowledge = with.knowledge.unwrap_or(group.knowledge);
             group.evaluations = with.evaluations.unwrap_or(group.evaluations);
         }
-        combination.schedule_named = with.schedule.is_some();
+        // Of nobody's attack there is one, whenever it is.
+        combination.schedule_named = with.schedule.is_some() || with.count == Some(0);
         if let Some(count) = with.count {
             attacked_by(file, count);
             combination.count_named = true;

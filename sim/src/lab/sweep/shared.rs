@@ -6,7 +6,7 @@
 //! targeted attack is another for each attack: it is measured on the kept model.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fedledger_ledger::ids::Digest;
 use fedledger_ledger::task::TaskSpec;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::lab::acceptance::Acceptance;
 use crate::lab::build::{consortium, fingerprint, with_parts, Built};
 use crate::lab::contract::ContractChoice;
-use crate::lab::file::{ScenarioFile, Source};
+use crate::lab::file::{AttackerGroup, ChangeGroup, ScenarioFile, Source};
 use crate::lab::results::{Bracket, RunResult, SeedResult};
 use crate::lab::run::{seed_result, task_of, without_attackers, Cancel, Ended, RunError};
 use crate::lab::sweep::Axes;
@@ -38,10 +38,10 @@ pub(super) struct Shared {
 #[derive(Serialize)]
 struct Decisive<'a> {
     consortium: Digest,
-    changes: &'a [crate::lab::file::ChangeGroup],
+    changes: &'a [ChangeGroup],
     seed: u64,
     hostile: &'a [usize],
-    attackers: Option<&'a [crate::lab::file::AttackerGroup]>,
+    attackers: Option<&'a [AttackerGroup]>,
     task: &'a TaskSpec,
 }
 
@@ -56,7 +56,7 @@ impl Shared {
     ) -> Result<SeedResult, RunError> {
         let consortium = self.consortium(source, seed)?;
         let built = with_parts(source, consortium.scenario.clone())?;
-        let end = |bracket| self.end(source, &consortium, &built, bracket, cancel);
+        let end = |bracket| self.end(source, &built, bracket, cancel);
         let attacked = end(Bracket::Attacked)?;
         let runs = if built.scenario.hostile.is_empty() {
             let plain = end(Bracket::Plain)?;
@@ -88,7 +88,6 @@ impl Shared {
     fn end(
         &self,
         source: &Source,
-        consortium: &Consortium,
         built: &Built,
         bracket: Bracket,
         cancel: &Cancel,
@@ -104,7 +103,6 @@ impl Shared {
             attackers: absent.is_none().then_some(&file.attackers),
             task: &task,
         };
-        debug_assert_eq!(consortium.scenario.seed, built.scenario.seed);
         let key = Digest::of(&serde_json::to_vec(&decisive).expect("settings have text keys"));
         let of = absent.as_ref().unwrap_or(built);
         let kept = locked(&self.ended).get(&key).cloned();
@@ -121,7 +119,7 @@ impl Shared {
 }
 
 /// A value that is whole whoever gave up while holding it: every write is a single insertion.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -49,8 +49,8 @@ fn refused(text: &str) -> String {
 #[test]
 fn every_combination_is_there_once() {
     let all = combinations(&source(SMALL).scenario);
-    // Per contract: sign-flip and dba under two schedules, backdoor and nobody ... under one and two.
-    assert_eq!(all.len(), 3 * (2 + 1 + 2 + 2) * 3);
+    // For each contract and data: sign-flip and dba under two schedules, backdoor under its own, nobody.
+    assert_eq!(all.len(), 3 * (2 + 1 + 2 + 1) * 3);
     let of = |k: usize| &all[k].scenario;
     assert_eq!(of(0).attackers[0].schedule.from, 3);
     assert_eq!((of(1).members, of(1).attackers[0].count), (5, 1));
@@ -65,7 +65,7 @@ fn every_combination_is_there_once() {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         selected(&source(SMALL).scenario, &words).len()
     };
-    assert_eq!((only(&[]), only(&["made"]), only(&["made", "from 5"])), (63, 21, 6));
+    assert_eq!((only(&[]), only(&["made"]), only(&["made", "from 5"])), (54, 18, 6));
     assert_eq!((only(&["balanced", "short", "dba"]), only(&["omniscient", "nothing"])), (2, 0));
 }
 
@@ -151,11 +151,11 @@ fn tables_say_what_was_run_and_what_was_not() {
     for part in [
         "### balanced",
         "### plain averaging",
-        "| data | attack | when | hostile | accuracy lost | recall lost |",
-        "| short | backdoor; omniscient | from 2, ramp 3 | 2 |",
-        "| made | dba | from 5 | 1 |",
+        "| data | attack | when | knows | reports | hostile | accuracy lost | recall lost |",
+        "| short | backdoor | from 2, ramp 3 | omniscient | honest | 2 |",
+        "| made | dba | from 5 | colluders | honest | 1 |",
         "2 seeds (3, 1); model: logistic regression; rounds: 8.",
-        "Not run: elsewhere; sign-flip; from 3; 2: these data are not here",
+        "Not run: elsewhere; sign-flip; from 3; colluders; honest; 2: these data are not here",
     ] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }

@@ -5,25 +5,33 @@ use serde_json::{Map, Value};
 use crate::attack::{Attack, Knowledge, Schedule};
 use crate::data::Skew;
 use crate::federation::Evaluations;
-use crate::lab::file::{AttackerGroup, ModelChoice, ScenarioFile};
+use crate::lab::file::{ModelChoice, ScenarioFile};
 
-/// The attack of the first group with the knobs that differ from its defaults, and what else makes it
-/// what it is.
+/// The attack of the first group with the knobs that differ from its defaults.
 pub fn describe_attack(scenario: &ScenarioFile) -> String {
-    scenario.attackers.first().map_or_else(|| "no attack".to_owned(), describe_group)
+    let group = scenario.attackers.first();
+    group.map_or_else(|| "no attack".to_owned(), |group| describe_knobs(&group.attack))
 }
 
-fn describe_group(group: &AttackerGroup) -> String {
-    let mut words = vec![describe_knobs(&group.attack)];
-    if group.knowledge == Knowledge::Omniscient {
-        words.push("omniscient".to_owned());
-    }
-    match group.evaluations {
-        Evaluations::Honest => {}
-        Evaluations::Inverted => words.push("inverted reports".to_owned()),
-        Evaluations::Framing => words.push("framing reports".to_owned()),
-    }
-    words.join("; ")
+/// What the attackers know; nothing when nobody attacks.
+pub fn describe_knowledge(scenario: &ScenarioFile) -> String {
+    let group = scenario.attackers.first();
+    let word = group.map_or("", |group| match group.knowledge {
+        Knowledge::Colluders => "colluders",
+        Knowledge::Omniscient => "omniscient",
+    });
+    word.to_owned()
+}
+
+/// What the attackers report of candidates; nothing when nobody attacks.
+pub fn describe_reports(scenario: &ScenarioFile) -> String {
+    let group = scenario.attackers.first();
+    let word = group.map_or("", |group| match group.evaluations {
+        Evaluations::Honest => "honest",
+        Evaluations::Inverted => "inverted",
+        Evaluations::Framing => "framing",
+    });
+    word.to_owned()
 }
 
 /// An attack's name with the knobs that differ from its defaults.

@@ -35,7 +35,7 @@ struct Axis {
     word: fn(&Cell) -> String,
 }
 
-const AXES: [Axis; 8] = [
+const AXES: [Axis; 10] = [
     Axis { name: "data", word: |cell| cell.data.clone() },
     Axis { name: "split", word: |cell| cell.split.clone() },
     Axis { name: "model", word: |cell| cell.model.clone() },
@@ -43,6 +43,8 @@ const AXES: [Axis; 8] = [
     Axis { name: "honest change", word: |cell| cell.changes.clone() },
     Axis { name: "attack", word: |cell| cell.attack.clone() },
     Axis { name: "when", word: |cell| cell.schedule.clone() },
+    Axis { name: "knows", word: |cell| cell.knowledge.clone() },
+    Axis { name: "reports", word: |cell| cell.reports.clone() },
     Axis { name: "hostile", word: |cell| cell.hostile.to_string() },
 ];
 
