@@ -27,17 +27,21 @@ def main():
     contracts = list(dict.fromkeys(row["contract"] for row in rows))
     print("| attack | " + " | ".join(contracts) + " |")
     print("|---|" + "---|" * len(contracts))
-    for attack in dict.fromkeys((row["attack"], row["hostile"], row["split"]) for row in rows):
+    # What differs between rows beside the contract, and tells them apart.
+    axes = ["attack", "schedule", "knowledge", "reports", "hostile", "changes", "data", "split", "model"]
+    axes = [axis for axis in axes if axis in rows[0]]
+    varying = [axis for axis in axes if axis == "attack" or len({row[axis] for row in rows}) > 1]
+    for place in dict.fromkeys(tuple(row[axis] for axis in axes) for row in rows):
         cells = []
         for contract in contracts:
             found = [
                 row
                 for row in rows
-                if (row["attack"], row["hostile"], row["split"]) == attack
-                and row["contract"] == contract
+                if tuple(row[axis] for axis in axes) == place and row["contract"] == contract
             ]
             cells.append(cell(found[0], column) if found else "")
-        print(f"| {attack[0]} | " + " | ".join(cells) + " |")
+        words = [word for axis, word in zip(axes, place) if axis in varying and word]
+        print(f"| {'; '.join(words)} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ pub mod wdbc;
 
 use ndarray::{Array1, Array2, Axis};
 
-pub use csv_folder::{load_csv_folder, reference_data, CsvOptions};
+pub use csv_folder::{load_csv_folder, reference_data, CsvOptions, SiteColumn};
 pub use error::DataError;
 pub use npz_images::{load_npz_images, NpzImages, NpzOptions};
 pub use shift::{Change, SiteShift};
-pub use split::{hospitals, train_test, train_test_grouped, Skew};
+pub use split::{hospitals, train_test, train_test_grouped, within, Skew};
 pub use standardize::{standardize_sites, FeatureSums, Standardizer};
 pub use synthetic::{Synthetic, Truth};
 

@@ -3,18 +3,19 @@
 
 mod on_nodes;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use fedledger_ledger::ids::Digest;
 use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::attack::Attack;
-use fedledger_sim::lab::contract::{rule_named, ContractChoice};
+use fedledger_sim::lab::contract::{rule_named, ContractChoice, Profile};
 use fedledger_sim::lab::publish::{publish, REPORT};
 use fedledger_sim::lab::redteam::{hunt, worst_scenario, Goal, Search};
 use fedledger_sim::lab::run::rounds_total;
 use fedledger_sim::lab::store::{self, make_folder, write, write_json, Keep, Outcome};
-use fedledger_sim::lab::sweep::{combinations, sweep};
+use fedledger_sim::lab::sweep::{selected, sweep_into, AttackEntry};
 use fedledger_sim::lab::{library, Cancel, FileError, Progress, RunError, Source};
 use serde::Serialize;
 use serde_json::json;
@@ -79,8 +80,9 @@ pub(super) struct RunArgs {
 pub(super) struct SweepArgs {
     #[command(flatten)]
     common: Common,
-    /// Rules in place of the scenario's contracts; separated by commas. `default` is the whole
-    /// default contract, `plain` averaging with no defence, any other a rule by itself.
+    /// Rules in place of the scenario's contracts; separated by commas. `default`, `balanced`,
+    /// `evaluated` and `strict` are whole contracts, `plain` is averaging with no defence, any other
+    /// a rule by itself.
     #[arg(long, value_name = "RULES", value_delimiter = ',')]
     rules: Vec<String>,
     /// Attacks with their default knobs in place of the scenario's; separated by commas.
@@ -89,6 +91,13 @@ pub(super) struct SweepArgs {
     /// Numbers of attackers; separated by commas.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',')]
     hostile: Vec<usize>,
+    /// Only combinations whose words in the table hold this, such as a contract, data or an attack;
+    /// may be given more than once.
+    #[arg(long, value_name = "WORDS")]
+    only: Vec<String>,
+    /// Run combinations again that the folder has results of.
+    #[arg(long)]
+    fresh: bool,
 }
 
 #[derive(Debug, Args)]
@@ -305,8 +314,10 @@ fn run_sweep(context: &Context, args: &SweepArgs) -> Result<Exit, Failure> {
         axes.contracts = contracts.collect::<Result<_, _>>()?;
     }
     if !args.attacks.is_empty() {
-        let attacks =
-            args.attacks.iter().map(|name| name.parse::<Attack>().map_err(Failure::usage));
+        let attacks = args
+            .attacks
+            .iter()
+            .map(|name| name.parse::<Attack>().map(AttackEntry::from).map_err(Failure::usage));
         axes.attacks = attacks.collect::<Result<_, _>>()?;
     }
     if !args.hostile.is_empty() {
@@ -314,11 +325,18 @@ fn run_sweep(context: &Context, args: &SweepArgs) -> Result<Exit, Failure> {
     }
     let out = folder(&args.common, &source);
     make_folder(&out).map_err(failed)?;
-    let total = combinations(&source.scenario).len() as u64;
+    let total = selected(&source.scenario, &args.only).len() as u64;
+    if total == 0 {
+        let field = Some("only".to_owned());
+        return Err(Failure::usage("no combination holds all of these words").field(field));
+    }
     let bar = context.output.progress(total, "combinations", Unit::Things);
-    let grid = sweep(&source, &Cancel::default(), |done, _| bar.set_position(done as u64));
+    let keep = Keep { folder: Some(out.clone()), program: program(), fresh: args.fresh };
+    let grid = sweep_into(&source, &args.only, &keep, &Cancel::default(), |done, _| {
+        bar.set_position(done as u64);
+    });
     bar.finish_and_clear();
-    let grid = grid.map_err(|error| failed(error.into()))?;
+    let grid = grid.map_err(failed)?;
     write_json(&out.join("sweep.json"), &grid).map_err(failed)?;
     let report = publish(&out).map_err(failed)?;
     context.output.print(&grid, |grid| {
@@ -326,14 +344,24 @@ fn run_sweep(context: &Context, args: &SweepArgs) -> Result<Exit, Failure> {
             grid.cells.iter().map(fedledger_sim::lab::report::cell_words).collect();
         let header = [
             "contract",
+            "data",
             "attack",
+            "when",
             "attackers",
             "accuracy lost",
             "recall lost",
             "caught",
             "wronged",
         ];
-        format!("{}\nreport: {}\n", table(&header, &rows), report.display())
+        let missing = grid.cells.iter().filter_map(|cell| cell.refused.as_ref());
+        let missing = missing.map(|why| format!("not run: {why}\n")).collect::<BTreeSet<_>>();
+        format!(
+            "{}\n{}report: {}\ntables: {}\n",
+            table(&header, &rows),
+            missing.into_iter().collect::<String>(),
+            report.display(),
+            out.join("table.md").display()
+        )
     })?;
     Ok(Exit::Ok)
 }
@@ -341,10 +369,13 @@ fn run_sweep(context: &Context, args: &SweepArgs) -> Result<Exit, Failure> {
 fn contract_named(name: &str) -> Result<ContractChoice, Failure> {
     match name {
         "default" => Ok(ContractChoice::default()),
+        "balanced" => Ok(ContractChoice::of_profile(Profile::Balanced)),
+        "evaluated" => Ok(ContractChoice::of_profile(Profile::Evaluated)),
+        "strict" => Ok(ContractChoice::of_profile(Profile::Strict)),
         "plain" => Ok(ContractChoice::plain()),
         name => rule_named(name).map(ContractChoice::bare).ok_or_else(|| {
             Failure::usage(format!("no rule is called `{name}`"))
-                .hint("default, plain, median, trimmed_mean, krum, multi_krum, geometric_median, bulyan, centered_clipping")
+                .hint("default, balanced, evaluated, strict, plain, median, trimmed_mean, krum, multi_krum, geometric_median, bulyan, centered_clipping")
         }),
     }
 }

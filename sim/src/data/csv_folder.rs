@@ -3,6 +3,11 @@
 //! The first line names the columns. All columns but the label, the split column and those to be
 //! dropped are features and must hold numbers; an empty field, `NA`, `NaN` or `?` is missing.
 //! Every refusal names file, line, column, value and what was expected.
+//!
+//! Where the files are of regions or countries, a column may say which institution a row is of; see
+//! [`SiteColumn`].
+
+mod by_column;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,6 +17,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use ndarray::{Array1, Array2};
 
 use super::{train_test, train_test_grouped, DataError, Dataset, Site};
+pub use by_column::{SiteColumn, SITE_CLASS_ROWS_MIN, SITE_ROWS_MIN};
 
 /// Most files in a folder: most members in a consortium.
 pub const FILES_MAX: usize = fedledger_ledger::limits::MEMBERS_MAX;
@@ -36,6 +42,9 @@ pub struct CsvOptions {
     /// The column that says which rows belong together, such as a patient's: they are held out
     /// together. It is no feature, and may hold any text.
     pub group: Option<String>,
+    /// The column that says which institution of a file a row is of; without it, each file is one. It
+    /// is no feature, and may hold any text.
+    pub site: Option<SiteColumn>,
     /// Names of files, without their ending, that are no institution.
     pub exclude: Vec<String>,
     /// Leave out rows whose label is −1 (indeterminate) or missing, rather than refuse them.
@@ -54,6 +63,7 @@ impl CsvOptions {
             drop: Vec::new(),
             split_column: None,
             group: None,
+            site: None,
             exclude: Vec::new(),
             drop_indeterminate: false,
             test_share: 0.3,
@@ -75,22 +85,35 @@ pub fn reference_data(name: &str) -> Option<PathBuf> {
     roots.into_iter().map(|root| root.join(name)).find(|found| found.exists())
 }
 
-/// Loads every `.csv` file of `folder` as one institution, by file name.
+/// Loads every `.csv` file of `folder` as one institution, by file name, or as those that its column
+/// [`CsvOptions::site`] names.
 ///
 /// Missing values are NaN; [`super::standardize_sites`] replaces them by the federated mean.
 ///
 /// # Errors
 /// When a file cannot be read or used, or all training rows are of one class.
 pub fn load_csv_folder(folder: &Path, options: &CsvOptions) -> Result<Vec<Site>, DataError> {
-    let mut sites = Vec::new();
+    let mut parts = Vec::new();
     let mut first: Option<(PathBuf, Vec<String>)> = None;
-    for (k, path) in files_of(folder, &options.exclude)?.into_iter().enumerate() {
+    for path in files_of(folder, &options.exclude)? {
         let columns = first.as_ref().map(|(path, names)| (path.as_path(), names.as_slice()));
         let table = Table::read(&path, options, columns)?;
         if first.is_none() {
             first = Some((path.clone(), table.data.feature_names.clone()));
         }
-        sites.push(table.into_site(&path, options, options.seed.wrapping_add(k as u64))?);
+        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        match &options.site {
+            None => parts.push(Part { name: stem, path, table }),
+            Some(site) => parts.extend(site.parts_of(&stem, &path, &table)),
+        }
+    }
+    let mut sites = Vec::new();
+    let drawn = match &options.site {
+        None => (0..parts.len()).collect(),
+        Some(site) => site.draw(folder, parts.len(), options.seed)?,
+    };
+    for k in drawn {
+        sites.push(parts[k].site(options, options.seed.wrapping_add(k as u64))?);
     }
     let classes: BTreeSet<u32> =
         sites.iter().flat_map(|site| site.train.labels.iter().copied()).collect();
@@ -130,6 +153,7 @@ struct Columns {
     label: usize,
     split: Option<usize>,
     group: Option<usize>,
+    site: Option<usize>,
     features: Vec<usize>,
 }
 
@@ -157,7 +181,11 @@ impl Columns {
             Some(column) => Some(position(column, "group")?),
             None => None,
         };
-        let special = [Some(label), split, group];
+        let site = match &options.site {
+            Some(site) => Some(position(&site.column, "site")?),
+            None => None,
+        };
+        let special = [Some(label), split, group, site];
         let mut features: Vec<usize> = (0..names.len())
             .filter(|&k| !special.contains(&Some(k)) && !options.drop.contains(&names[k]))
             .collect();
@@ -167,7 +195,7 @@ impl Columns {
         if let Some((first, expected)) = first {
             features = same_order(path, &names, &features, first, expected)?;
         }
-        Ok(Self { names, label, split, group, features })
+        Ok(Self { names, label, split, group, site, features })
     }
 }
 
@@ -197,12 +225,20 @@ fn same_order(
         .collect()
 }
 
-/// One file's rows; `held_out` says of each whether the split column puts it into the test part, and
-/// `groups` which rows belong together.
+/// Rows of one file; `held_out` says of each whether the split column puts it into the test part,
+/// `groups` which rows belong together, and `sites` which institution each is of.
 struct Table {
     data: Dataset,
     held_out: Option<Vec<bool>>,
     groups: Option<Vec<String>>,
+    sites: Option<Vec<String>>,
+}
+
+/// One institution's rows before they are divided.
+struct Part {
+    name: String,
+    path: PathBuf,
+    table: Table,
 }
 
 impl Table {
@@ -225,7 +261,7 @@ impl Table {
         let names = header(path, &mut reader)?;
         let columns = Columns::find(path, names, options, first)?;
         let (mut values, mut labels, mut held_out) = (Vec::new(), Vec::new(), Vec::new());
-        let mut groups = Vec::new();
+        let (mut groups, mut sites) = (Vec::new(), Vec::new());
         let mut record = ByteRecord::new();
         while next(path, &mut reader, &mut record)? {
             let row = Row { path, columns: &columns, record: &record };
@@ -245,6 +281,9 @@ impl Table {
             if let Some(column) = columns.group {
                 groups.push(row.text(column)?.to_owned());
             }
+            if let Some(column) = columns.site {
+                sites.push(row.site(column)?);
+            }
         }
         if labels.is_empty() {
             return Err(DataError::NoRows { path: path.to_owned() });
@@ -257,16 +296,32 @@ impl Table {
             class_names: vec!["negative".to_owned(), "positive".to_owned()],
         };
         let groups = columns.group.map(|_| groups);
-        Ok(Self { data, held_out: columns.split.map(|_| held_out), groups })
+        let sites = columns.site.map(|_| sites);
+        Ok(Self { data, held_out: columns.split.map(|_| held_out), groups, sites })
     }
 
-    fn into_site(self, path: &Path, options: &CsvOptions, seed: u64) -> Result<Site, DataError> {
-        let stem = path.file_stem().unwrap_or(path.as_os_str());
-        let name = stem.to_string_lossy().into_owned();
-        let Some(held_out) = self.held_out else {
-            let (train, test) = match &self.groups {
-                Some(groups) => train_test_grouped(&self.data, groups, options.test_share, seed)?,
-                None => train_test(&self.data, options.test_share, seed)?,
+    /// The rows with the given indices, all of one institution.
+    fn select(&self, rows: &[usize]) -> Self {
+        let texts =
+            |of: &Vec<String>| -> Vec<String> { rows.iter().map(|&row| of[row].clone()).collect() };
+        Self {
+            data: self.data.select(rows),
+            held_out: self.held_out.as_ref().map(|of| rows.iter().map(|&row| of[row]).collect()),
+            groups: self.groups.as_ref().map(texts),
+            sites: None,
+        }
+    }
+}
+
+impl Part {
+    /// The institution, its rows divided.
+    fn site(&self, options: &CsvOptions, seed: u64) -> Result<Site, DataError> {
+        let (name, path) = (self.name.clone(), &self.path);
+        let Table { data, held_out, groups, .. } = &self.table;
+        let Some(held_out) = held_out else {
+            let (train, test) = match groups {
+                Some(groups) => train_test_grouped(data, groups, options.test_share, seed)?,
+                None => train_test(data, options.test_share, seed)?,
             };
             return Ok(Site { name, train, test });
         };
@@ -277,7 +332,7 @@ impl Table {
                 let column = options.split_column.clone().unwrap_or_default();
                 return Err(DataError::EmptyPart { path: path.to_owned(), column, part });
             }
-            Ok(self.data.select(&rows))
+            Ok(data.select(&rows))
         };
         Ok(Site { name, train: part(false, "train")?, test: part(true, "test")? })
     }
@@ -387,6 +442,15 @@ impl Row<'_> {
             }
             _ => Err(self.bad(column, "a label 0 or 1")),
         }
+    }
+
+    /// The institution that the row is of.
+    fn site(&self, column: usize) -> Result<String, DataError> {
+        let text = self.text(column)?;
+        if MISSING.contains(&text) {
+            return Err(self.bad(column, "the name of an institution"));
+        }
+        Ok(text.to_owned())
     }
 
     fn held_out(&self, column: usize) -> Result<bool, DataError> {

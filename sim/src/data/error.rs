@@ -153,6 +153,28 @@ pub enum DataError {
         /// What was expected.
         expected: &'static str,
     },
+    /// A column that names too few institutions, or too many.
+    #[error(
+        "{}: {found} sites by column `{column}` have {rows_min} rows or more and {} of each class, \
+         expected {}",
+        path.display(),
+        super::csv_folder::SITE_CLASS_ROWS_MIN,
+        between(*least, *most)
+    )]
+    Sites {
+        /// The folder.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Fewest rows of a site.
+        rows_min: usize,
+        /// Sites that have enough rows.
+        found: usize,
+        /// Fewest that are needed.
+        least: usize,
+        /// Most that a consortium takes; no limit where some are drawn.
+        most: usize,
+    },
     /// Only one class in all training rows.
     #[error("all {rows} training rows are of class {class}: expected two classes")]
     OneClass {
@@ -181,4 +203,19 @@ pub enum DataError {
         /// Range allowed.
         expected: &'static str,
     },
+}
+
+impl DataError {
+    /// Whether a file or folder is not there at all.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+}
+
+fn between(least: usize, most: usize) -> String {
+    if most == usize::MAX {
+        format!("at least {least}")
+    } else {
+        format!("{least} to {most}, or `members` of them drawn")
+    }
 }

@@ -7,7 +7,7 @@ use rand::Rng;
 use rand_distr::{Distribution, Gamma};
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, Dataset};
+use super::{DataError, Dataset, Site};
 use crate::seed;
 
 /// How a data set is divided over hospitals.
@@ -28,6 +28,9 @@ pub enum Skew {
         /// 1000.
         alpha: f64,
     },
+    /// Each site that the data come in is cut into members of its own, see [`within`]; a data set that
+    /// is one site is divided at random into equal parts.
+    Within,
 }
 
 /// Name of the k-th hospital of a split, from 0: `hospital-01` and so on.
@@ -53,7 +56,7 @@ pub fn hospitals(
     }
     let mut rng = seed::stream(seed, "hospitals", 0, 0);
     let mut parts = match skew {
-        Skew::Iid => by_size(rows, &vec![1.0; sites], minimum, &mut rng),
+        Skew::Iid | Skew::Within => by_size(rows, &vec![1.0; sites], minimum, &mut rng),
         Skew::Size { exponent } => {
             check("exponent", exponent, 0.0, 4.0, "0 to 4")?;
             let weights: Vec<f64> = (1..=sites).map(|k| (k as f64).powf(-exponent)).collect();
@@ -103,6 +106,72 @@ fn by_size(rows: usize, weights: &[f64], minimum: usize, rng: &mut impl Rng) -> 
             part.to_vec()
         })
         .collect()
+}
+
+/// Cuts each of `sites` into members, in proportion to its rows and at least one, so that there are
+/// `members` in all that keep what their own site has: its device, its prevalence. Training and held-out
+/// rows stay what they are; each class of either is dealt out at random, one row to each member in turn.
+///
+/// # Errors
+/// When there are fewer members than sites, or a member would have no row to train on or none held out,
+/// or fewer than `minimum` in all.
+pub fn within(
+    sites: &[Site],
+    members: usize,
+    minimum: usize,
+    seed: u64,
+) -> Result<Vec<Site>, DataError> {
+    if members < sites.len() || sites.is_empty() {
+        let (name, found) = ("members", members as f64);
+        let expected = "at least one for each of the data's own sites";
+        return Err(DataError::Parameter { name, found, expected });
+    }
+    let rows_of = |site: &Site| site.train.rows() + site.test.rows();
+    let weights: Vec<f64> = sites.iter().map(|site| rows_of(site) as f64).collect();
+    let mut counts = apportion(members, &weights);
+    while let Some(without) = counts.iter().position(|&count| count == 0) {
+        let most = (0..counts.len()).max_by_key(|&k| counts[k]).expect("there is a site");
+        counts[most] -= 1;
+        counts[without] += 1;
+    }
+    let mut cut = Vec::with_capacity(members);
+    for (k, (site, &count)) in sites.iter().zip(&counts).enumerate() {
+        let mut rng = seed::stream(seed, "within", k as u64, 0);
+        let train = dealt(&site.train, count, &mut rng);
+        let test = dealt(&site.test, count, &mut rng);
+        for (j, (train, test)) in train.into_iter().zip(test).enumerate() {
+            if train.rows() == 0 || test.rows() == 0 || train.rows() + test.rows() < minimum {
+                let rows = rows_of(site);
+                return Err(DataError::TooFewRows { rows, sites: count, minimum });
+            }
+            let name = match count {
+                1 => site.name.clone(),
+                _ => format!("{}-{:02}", site.name, j + 1),
+            };
+            cut.push(Site { name, train, test });
+        }
+    }
+    Ok(cut)
+}
+
+/// The rows of each class in random order, dealt out to `hands` one by one.
+fn dealt(data: &Dataset, hands: usize, rng: &mut impl Rng) -> Vec<Dataset> {
+    let mut parts = vec![Vec::new(); hands];
+    let mut next = 0;
+    for class in 0..data.class_names.len() as u32 {
+        let mut order: Vec<usize> =
+            (0..data.rows()).filter(|&row| data.labels[row] == class).collect();
+        order.shuffle(rng);
+        for row in order {
+            parts[next % hands].push(row);
+            next += 1;
+        }
+    }
+    let parts = parts.iter_mut().map(|part| {
+        part.sort_unstable();
+        data.select(part)
+    });
+    parts.collect()
 }
 
 /// Each class in Dirichlet proportions; then the largest parts give rows to those under `minimum`.

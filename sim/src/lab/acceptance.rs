@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::results::{Bracket, MeasureName, RunResult, SeedResult};
 use super::shape::{Field, Shape};
-use super::stats::{delay_interval, median_delay, Interval, Mean, Share};
+use super::stats::{delay_interval, delay_rank, median_delay, Interval, Mean, Share};
 
 /// What the outcome must not exceed. A threshold that is absent is not asked about. Losses are
 /// differences to the run with the attackers absent, at the end, as shares (0.02 is two points).
@@ -128,7 +128,16 @@ pub struct Summary {
     pub delay_median: Option<u64>,
     /// 95 % interval of that by bootstrap over seeds; an absent end is never.
     pub delay_interval: Option<Interval>,
+    /// Rounds after which nine in ten attackers were in quarantine; `None` when fewer ever were.
+    #[serde(default)]
+    pub delay_p90: Option<u64>,
+    /// Attackers in quarantine within [`SOON`] rounds of the onset.
+    #[serde(default)]
+    pub caught_soon: Share,
 }
+
+/// Rounds from the onset within which a slow attack is to be found.
+pub const SOON: u64 = 25;
 
 /// One measure over seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -206,6 +215,8 @@ pub fn summarise(seeds: &[SeedResult]) -> Summary {
             .try_fold(0, |longest, stay| Some(longest.max(stay?))),
         delay_median: median_delay(&all),
         delay_interval: delay_interval(&delays),
+        delay_p90: delay_rank(&all, 0.9),
+        caught_soon: share(&|seed| seed.caught_within(SOON)),
         delays: all,
     }
 }

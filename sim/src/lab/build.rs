@@ -58,6 +58,15 @@ impl TargetProbe {
 /// # Errors
 /// When data cannot be used, or the attackers are more than there are, or unknown.
 pub fn build(source: &Source, seed: u64) -> Result<Built, RunError> {
+    with_parts(source, consortium(source, seed)?)
+}
+
+/// Members with their data and their model, before anybody has a part: what scenarios that differ in
+/// their attackers, changes and contract have in common.
+///
+/// # Errors
+/// When data cannot be used.
+pub fn consortium(source: &Source, seed: u64) -> Result<Scenario, RunError> {
     let file = &source.scenario;
     let Drawn { mut sites, image } = file
         .data
@@ -78,13 +87,36 @@ pub fn build(source: &Source, seed: u64) -> Result<Built, RunError> {
             convolutional(source, image, filters, classes)?
         }
     };
+    Ok(scenario)
+}
+
+/// Draws who attacks and who changes in a [`consortium`].
+///
+/// # Errors
+/// When they are more than there are, or unknown.
+pub fn with_parts(source: &Source, mut scenario: Scenario) -> Result<Built, RunError> {
     let groups = draw_groups(source, &scenario)?;
     scenario.hostile = groups.iter().flat_map(|group| group.hostile.clone()).collect();
     scenario.hostile.sort_unstable();
     let scenario = with_changes(source, scenario)?;
     let knowledge =
-        file.attackers.first().map_or(Knowledge::Colluders, |attackers| attackers.knowledge);
+        source.scenario.attackers.first().map_or(Knowledge::Colluders, |first| first.knowledge);
     Ok(Built { scenario, groups, knowledge })
+}
+
+/// SHA-256 of the members' data and of who is hostile.
+pub fn fingerprint(scenario: &Scenario) -> Digest {
+    let mut bytes = Vec::new();
+    for (name, site) in scenario.names.iter().zip(&scenario.sites) {
+        bytes.extend(name.as_bytes());
+        for part in [&site.train, &site.test] {
+            bytes.extend((part.rows() as u64).to_le_bytes());
+            bytes.extend(part.features.iter().flat_map(|value| value.to_le_bytes()));
+            bytes.extend(part.labels.iter().flat_map(|label| label.to_le_bytes()));
+        }
+    }
+    bytes.extend(scenario.hostile.iter().flat_map(|&k| (k as u64).to_le_bytes()));
+    Digest::of(&bytes)
 }
 
 /// Least side of an image that a convolutional network takes.
@@ -238,17 +270,7 @@ impl Built {
     /// SHA-256 of the members' data and of who is hostile, so that kept results are not mistaken for
     /// those of data that have changed since.
     pub fn fingerprint(&self) -> Digest {
-        let mut bytes = Vec::new();
-        for (name, site) in self.scenario.names.iter().zip(&self.scenario.sites) {
-            bytes.extend(name.as_bytes());
-            for part in [&site.train, &site.test] {
-                bytes.extend((part.rows() as u64).to_le_bytes());
-                bytes.extend(part.features.iter().flat_map(|value| value.to_le_bytes()));
-                bytes.extend(part.labels.iter().flat_map(|label| label.to_le_bytes()));
-            }
-        }
-        bytes.extend(self.scenario.hostile.iter().flat_map(|&k| (k as u64).to_le_bytes()));
-        Digest::of(&bytes)
+        fingerprint(&self.scenario)
     }
 
     /// First round in which somebody is to attack; `None` when nobody is.

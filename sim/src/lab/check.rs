@@ -262,7 +262,12 @@ fn same_kind(value: &DeValue<'_>, shape: &Shape) -> bool {
         DeValue::Integer(_) => matches!(shape, Shape::Integer { .. } | Shape::Number { .. }),
         DeValue::Float(_) => matches!(shape, Shape::Number { .. }),
         DeValue::Array(_) => matches!(shape, Shape::List { .. }),
-        DeValue::Table(_) => matches!(shape, Shape::Table(_) | Shape::Named(_)),
+        // Of two tables, the one with a name is meant where there is a name.
+        DeValue::Table(table) => match shape {
+            Shape::Named(_) => table.contains_key("name"),
+            Shape::Table(_) => true,
+            _ => false,
+        },
         DeValue::Datetime(_) => false,
     }
 }

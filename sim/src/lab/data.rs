@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::{Field, Shape, Variant};
 use crate::data::{
-    digits, hospitals, load_csv_folder, load_npz_images, reference_data, split::hospital_name,
-    train_test, wdbc, CsvOptions, DataError, Dataset, NpzImages, NpzOptions, Site, SiteShift, Skew,
-    Synthetic,
+    csv_folder, digits, hospitals, load_csv_folder, load_npz_images, reference_data,
+    split::hospital_name, train_test, wdbc, within, CsvOptions, DataError, Dataset, NpzImages,
+    NpzOptions, Site, SiteColumn, SiteShift, Skew, Synthetic,
 };
 use crate::scenario::{ROWS_MIN, TEST_SHARE};
 
@@ -59,6 +59,15 @@ pub enum DataChoice {
         /// The column that says which rows stay together when rows are held out.
         #[serde(default)]
         group: Option<String>,
+        /// The column that says which institution of a file a row is of.
+        #[serde(default)]
+        site: Option<String>,
+        /// Fewest rows of an institution that `site` names.
+        #[serde(default = "site_rows_min")]
+        site_rows_min: usize,
+        /// Names of files, without their ending, that are no institution.
+        #[serde(default)]
+        exclude: Vec<String>,
         /// Leave out rows whose label is −1 or missing.
         #[serde(default)]
         drop_indeterminate: bool,
@@ -92,6 +101,10 @@ fn one() -> usize {
     1
 }
 
+fn site_rows_min() -> usize {
+    csv_folder::SITE_ROWS_MIN
+}
+
 fn test_share() -> f64 {
     TEST_SHARE
 }
@@ -100,6 +113,11 @@ impl DataChoice {
     /// Whether the data come divided into institutions.
     pub fn has_sites(&self) -> bool {
         matches!(self, Self::Csv { .. })
+    }
+
+    /// Whether a column names the institutions, so that some of them can be drawn.
+    pub fn has_site_column(&self) -> bool {
+        matches!(self, Self::Csv { site: Some(_), .. })
     }
 
     /// Whether they are made by the seed, site by site.
@@ -135,8 +153,14 @@ impl DataChoice {
                 made.prevalence * 100.0
             ),
             Self::Npz { path, .. } => format!("the images in {}", path.display()),
-            Self::Csv { path, label, .. } => {
+            Self::Csv { path, label, site: None, .. } => {
                 format!("the institutions' files in {}, label `{label}`", path.display())
+            }
+            Self::Csv { path, label, site: Some(site), .. } => {
+                format!(
+                    "the institutions that column `{site}` names in {}, label `{label}`",
+                    path.display()
+                )
             }
         }
     }
@@ -172,27 +196,16 @@ impl DataChoice {
                 let whole = Dataset::union([&images.train, &images.test]).expect("two parts");
                 (whole, *test_share)
             }
-            Self::Csv {
-                path,
-                label,
-                drop,
-                split_column,
-                group,
-                drop_indeterminate,
-                test_share,
-            } => {
-                let options = CsvOptions {
-                    group: group.clone(),
-                    drop: drop.clone(),
-                    split_column: split_column.clone(),
-                    drop_indeterminate: *drop_indeterminate,
-                    test_share: *test_share,
-                    seed: seed << 8,
-                    ..CsvOptions::new(label.clone())
-                };
-                let sites = load_csv_folder(&locate(folder, path), &options)?;
-                if split.is_none() {
-                    return Ok(Drawn { sites, image });
+            Self::Csv { path, test_share, .. } => {
+                let sites =
+                    load_csv_folder(&locate(folder, path), &self.options(members, split, seed))?;
+                match split {
+                    None => return Ok(Drawn { sites, image }),
+                    Some(Skew::Within) => {
+                        let sites = within(&sites, members, ROWS_MIN, seed)?;
+                        return Ok(Drawn { sites, image });
+                    }
+                    Some(_) => {}
                 }
                 let parts = sites.iter().flat_map(|site| [&site.train, &site.test]);
                 (Dataset::union(parts).expect("a folder has a file"), *test_share)
@@ -200,6 +213,39 @@ impl DataChoice {
         };
         let sites = divided(&whole, members, split.unwrap_or(Skew::Iid), test_share, seed)?;
         Ok(Drawn { sites, image })
+    }
+
+    /// What the columns of a folder of CSV files mean. Where a column names the institutions and nothing
+    /// else divides the rows, `members` of them are drawn.
+    fn options(&self, members: usize, split: Option<Skew>, seed: u64) -> CsvOptions {
+        let Self::Csv {
+            path: _,
+            label,
+            drop,
+            split_column,
+            group,
+            site,
+            site_rows_min,
+            exclude,
+            drop_indeterminate,
+            test_share,
+        } = self
+        else {
+            unreachable!("called for CSV files only")
+        };
+        let members = if split.is_none() { members } else { 0 };
+        let site = site.clone();
+        CsvOptions {
+            label: label.clone(),
+            drop: drop.clone(),
+            split_column: split_column.clone(),
+            group: group.clone(),
+            site: site.map(|column| SiteColumn { column, rows_min: *site_rows_min, members }),
+            exclude: exclude.clone(),
+            drop_indeterminate: *drop_indeterminate,
+            test_share: *test_share,
+            seed: seed << 8,
+        }
     }
 }
 
@@ -230,11 +276,6 @@ fn divided(
 
 /// The tables that `data` may be.
 pub fn variants() -> Vec<Variant> {
-    let held_out = || {
-        let shape = Shape::Number { min: 0.01, max: 0.99 };
-        Field::default("test_share", shape, TEST_SHARE, "Share of each member's rows held out.")
-    };
-    let column = || Shape::Text;
     vec![
         Variant {
             name: "wdbc",
@@ -277,8 +318,21 @@ pub fn variants() -> Vec<Variant> {
         },
         Variant {
             name: "csv",
-            doc: "A folder with one CSV file for each institution.".to_owned(),
-            fields: vec![
+            doc: "A folder with one CSV file for each institution, or for each region with a column `site`."
+                .to_owned(),
+            fields: csv(),
+        },
+    ]
+}
+
+fn held_out() -> Field {
+    let shape = Shape::Number { min: 0.01, max: 0.99 };
+    Field::default("test_share", shape, TEST_SHARE, "Share of each member's rows held out.")
+}
+
+fn csv() -> Vec<Field> {
+    let column = || Shape::Text;
+    vec![
                 Field::required(
                     "path",
                     Shape::Text,
@@ -303,6 +357,27 @@ pub fn variants() -> Vec<Variant> {
                     "rows are held out one by one",
                     "The column, such as a patient number, whose rows stay together.",
                 ),
+                Field::optional(
+                    "site",
+                    column(),
+                    "each file is one institution",
+                    "The column, such as a hospital's number, that names the institutions of each file; \
+                     no feature. Without a `split`, `members` of them are drawn by the seed, or all take \
+                     part.",
+                ),
+                Field::default(
+                    "site_rows_min",
+                    Shape::count(6, 1_000_000),
+                    csv_folder::SITE_ROWS_MIN,
+                    "Institutions that `site` names are left out when they have fewer rows, or fewer than \
+                     3 of a class.",
+                ),
+                Field::default(
+                    "exclude",
+                    Shape::list(column(), 0, 4_096),
+                    serde_json::json!([]),
+                    "Files, without `.csv`, that are no institution.",
+                ),
                 Field::default(
                     "drop_indeterminate",
                     Shape::Flag,
@@ -310,8 +385,6 @@ pub fn variants() -> Vec<Variant> {
                     "Leave out rows whose label is -1 or missing.",
                 ),
                 held_out(),
-            ],
-        },
     ]
 }
 
@@ -362,6 +435,12 @@ pub fn split_variants() -> Vec<Variant> {
             "label",
             "Each class in Dirichlet proportions.",
             vec![Field::required("alpha", alpha, "Concentration: 0.1 is nearly one class a site.")],
+        ),
+        variant(
+            "within",
+            "Each of the data's own sites is cut into members, in proportion to its rows and at least one: \
+             they keep their site's device and prevalence, each class dealt out evenly.",
+            Vec::new(),
         ),
     ]
 }

@@ -14,6 +14,18 @@ pub const SEEDS_MAX: usize = 1_000;
 
 /// The fields of the whole document.
 pub fn root() -> Vec<Field> {
+    let mut fields = scenario();
+    fields.push(Field::optional(
+        "sweep",
+        Shape::Table(super::sweep::fields()),
+        "every axis has the one value of the scenario",
+        "What `sim sweep` varies: it runs every combination.",
+    ));
+    fields
+}
+
+/// The fields of the document but for what a sweep varies.
+pub(super) fn scenario() -> Vec<Field> {
     vec![
         Field::required("title", Shape::Text, "A headline."),
         Field::default("description", Shape::Text, "", "What it is to show, in sentences."),
@@ -21,8 +33,8 @@ pub fn root() -> Vec<Field> {
             "members",
             Shape::count(2, MEMBERS_MAX as i64),
             0,
-            "Number of members over which the data are divided; leave it out for data with sites \
-             of their own and no `split`.",
+            "Number of members over which the data are divided, or that are drawn of the institutions \
+             that a column `site` names; leave it out for data with sites of their own and no `split`.",
         ),
         Field::required("rounds", Shape::count(1, ROUNDS_MAX), "Rounds of training."),
         Field::default(
@@ -77,16 +89,11 @@ pub fn root() -> Vec<Field> {
             "nothing is asked; the verdict is a pass",
             "What the outcome must not exceed.",
         ),
-        Field::optional(
-            "sweep",
-            Shape::Table(super::sweep::fields()),
-            "every axis has the one value of the scenario",
-            "What `sim sweep` varies: it runs every combination.",
-        ),
     ]
 }
 
-fn model() -> Shape {
+/// The models.
+pub(super) fn model() -> Shape {
     let logistic = Variant {
         name: "logistic",
         doc: "Logistic regression; softmax regression for more than two classes.".to_owned(),
@@ -155,7 +162,7 @@ fn short(value: f32) -> Value {
 }
 
 /// The fields of one group of honest members that change.
-fn changes() -> Vec<Field> {
+pub(super) fn changes() -> Vec<Field> {
     vec![
         Field::optional(
             "count",
@@ -179,7 +186,7 @@ fn changes() -> Vec<Field> {
 }
 
 /// The fields of one group of attackers.
-fn attackers() -> Vec<Field> {
+pub(super) fn attackers() -> Vec<Field> {
     let name = Shape::Text;
     vec![
         Field::optional(
@@ -244,7 +251,8 @@ fn optional_all_through(field: &mut Field) {
     }
 }
 
-fn schedule() -> Vec<Field> {
+/// The fields of a schedule.
+pub(super) fn schedule() -> Vec<Field> {
     let default = Schedule::default();
     let rounds = |min| Shape::count(min, ROUNDS_MAX);
     let share = || Shape::Number { min: 1e-6, max: 1.0 };

@@ -14,7 +14,7 @@ use super::check::{check, place, CheckError, Fault};
 use super::contract::ContractChoice;
 use super::data::DataChoice;
 use super::fields;
-use super::sweep::Axes;
+use super::sweep::{combinations, AttackEntry, Axes};
 use crate::attack::{Attack, Knowledge, Schedule};
 use crate::data::{Change, SiteShift, Skew};
 use crate::federation::Evaluations;
@@ -227,18 +227,8 @@ impl Source {
     /// What only shows once all fields are known.
     fn check_whole(&self) -> Result<(), CheckError> {
         let scenario = &self.scenario;
-        let divided = !scenario.data.has_sites() || scenario.split.is_some();
-        if divided && scenario.members < 2 {
-            let found = format!("{} members", scenario.members);
-            return Err(self.fault("members", found, "2 or more, for data without own sites"));
-        }
-        if scenario.data.is_generated() && scenario.split.is_some() {
-            let found = "a split of generated data";
-            return Err(self.fault("split", found, "no `split`: see the generator's fields"));
-        }
-        if !divided && scenario.members != 0 {
-            let found = format!("{} members of data with sites of their own", scenario.members);
-            return Err(self.fault("members", found, "no `members`, or a `split`"));
+        if let Some((field, found, allowed)) = scenario.division_fault() {
+            return Err(self.fault(field, found, allowed));
         }
         for (k, group) in scenario.attackers.iter().enumerate() {
             if (group.count == 0) == group.members.is_empty() {
@@ -253,7 +243,11 @@ impl Source {
                 self.fault(&format!("attackers[{k}].schedule"), error.to_string(), "see above")
             })?;
         }
-        self.check_data()?;
+        if let Some((field, found, allowed)) = scenario.model_fault() {
+            return Err(self.fault(field, found, allowed));
+        }
+        self.check_changes("changes", &scenario.changes)?;
+        self.check_sweep()?;
         if scenario.acceptance.caught_within.is_some() && scenario.acceptance.caught_min.is_none() {
             let found = "it stands without `caught_min`";
             let allowed = "beside the share that is to be caught by then";
@@ -267,26 +261,57 @@ impl Source {
         Ok(())
     }
 
-    /// What data, model, shifts and changes ask of each other.
-    fn check_data(&self) -> Result<(), CheckError> {
-        let scenario = &self.scenario;
-        if matches!(scenario.model, ModelChoice::Cnn { .. }) && !scenario.data.has_images() {
-            let found = "a convolutional network on data that are no images";
-            return Err(self.fault("model", found, "data `digits` or `npz`, or another model"));
-        }
-        if scenario.shift != SiteShift::default() && scenario.data.is_generated() {
-            let found = "a shift of generated data";
-            return Err(self.fault("shift", found, "no `shift`: see the generator's fields"));
-        }
-        for (k, group) in scenario.changes.iter().enumerate() {
+    /// What groups of honest members that change must be.
+    fn check_changes(&self, field: &str, changes: &[ChangeGroup]) -> Result<(), CheckError> {
+        for (k, group) in changes.iter().enumerate() {
             if (group.count == 0) == group.members.is_empty() {
                 let found = "both or neither of `count` and `members`";
-                return Err(self.fault(&format!("changes[{k}]"), found, "one of the two"));
+                return Err(self.fault(&format!("{field}[{k}]"), found, "one of the two"));
             }
-            if group.round > scenario.rounds {
-                let found = format!("round {} of {}", group.round, scenario.rounds);
+            if group.round > self.scenario.rounds {
+                let found = format!("round {} of {}", group.round, self.scenario.rounds);
                 let allowed = "a round of the scenario, from 2";
-                return Err(self.fault(&format!("changes[{k}].round"), found, allowed));
+                return Err(self.fault(&format!("{field}[{k}].round"), found, allowed));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the combinations of a sweep must be.
+    fn check_sweep(&self) -> Result<(), CheckError> {
+        let axes = &self.scenario.sweep;
+        let schedule = |field: String, schedule: &Schedule| {
+            schedule.check().map_err(|error| self.fault(&field, error.to_string(), "see above"))
+        };
+        for (k, each) in axes.schedules.iter().enumerate() {
+            schedule(format!("sweep.schedules[{k}]"), each)?;
+        }
+        for (k, entry) in axes.attacks.iter().enumerate() {
+            let AttackEntry::With(with) = entry else { continue };
+            if let Some(each) = &with.schedule {
+                schedule(format!("sweep.attacks[{k}].schedule"), each)?;
+            }
+        }
+        if !axes.attacks.is_empty() && self.scenario.attackers.is_empty() {
+            let found = "attacks without a group of attackers";
+            return Err(self.fault("sweep.attacks", found, "an `[[attackers]]` table beside them"));
+        }
+        for (k, entry) in axes.changes.iter().enumerate() {
+            self.check_changes(&format!("sweep.changes[{k}].changes"), &entry.changes)?;
+        }
+        for (k, entry) in axes.data.iter().enumerate() {
+            let mut one = self.scenario.clone();
+            entry.put_into(&mut one);
+            if let Some((field, found, allowed)) = one.division_fault().or(one.model_fault()) {
+                let field = format!("sweep.data[{k}].{field}");
+                return Err(self.fault(&field, found, allowed));
+            }
+        }
+        for combination in combinations(&self.scenario) {
+            let one = combination.scenario;
+            if let Some((field, found, allowed)) = one.division_fault().or(one.model_fault()) {
+                let axis = if field == "model" { "sweep.models" } else { "sweep.splits" };
+                return Err(self.fault(axis, found, allowed));
             }
         }
         Ok(())
@@ -309,6 +334,43 @@ impl Source {
 }
 
 impl ScenarioFile {
+    /// What is wrong with how data, split and number of members go together: the field, what was
+    /// found, what is allowed.
+    fn division_fault(&self) -> Option<(&'static str, String, &'static str)> {
+        let divided = !self.data.has_sites() || self.split.is_some();
+        let members = self.members;
+        if divided && members < 2 {
+            let found = format!("{members} members");
+            return Some(("members", found, "2 or more, for data without own sites"));
+        }
+        if self.data.is_generated() && self.split.is_some() {
+            let found = "a split of generated data".to_owned();
+            return Some(("split", found, "no `split`: see the generator's fields"));
+        }
+        if self.split == Some(Skew::Within) && !self.data.has_sites() {
+            let found = "`within` of data without sites of their own".to_owned();
+            return Some(("split", found, "`iid`, `size` or `label`"));
+        }
+        if !divided && members != 0 && !self.data.has_site_column() {
+            let found = format!("{members} members of data with sites of their own");
+            return Some(("members", found, "no `members`, or a `split`"));
+        }
+        None
+    }
+
+    /// What is wrong with how data, shift and model go together.
+    fn model_fault(&self) -> Option<(&'static str, String, &'static str)> {
+        if matches!(self.model, ModelChoice::Cnn { .. }) && !self.data.has_images() {
+            let found = "a convolutional network on data that are no images".to_owned();
+            return Some(("model", found, "data `digits` or `npz`, or another model"));
+        }
+        if self.shift != SiteShift::default() && self.data.is_generated() {
+            let found = "a shift of generated data".to_owned();
+            return Some(("shift", found, "no `shift`: see the generator's fields"));
+        }
+        None
+    }
+
     /// The scenario as a file, without what it leaves to its defaults.
     pub fn to_toml(&self) -> String {
         let mut value = serde_json::to_value(self).expect("a scenario has text keys only");
@@ -355,9 +417,13 @@ fn blame(value: &Value) -> Option<(String, serde_json::Error)> {
     };
     let groups = value["attackers"].as_array().into_iter().flatten().enumerate();
     let swept = value["sweep"]["attacks"].as_array().into_iter().flatten().enumerate();
+    let swept = swept.filter_map(|(k, entry)| match entry.get("attack") {
+        Some(attack) => fault(format!("sweep.attacks[{k}].attack"), attack),
+        None => fault(format!("sweep.attacks[{k}]"), entry),
+    });
     groups
         .filter_map(|(k, group)| fault(format!("attackers[{k}].attack"), &group["attack"]))
-        .chain(swept.filter_map(|(k, attack)| fault(format!("sweep.attacks[{k}]"), attack)))
+        .chain(swept)
         .next()
 }
 

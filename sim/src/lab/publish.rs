@@ -34,6 +34,7 @@ pub fn publish(folder: &Path) -> Result<PathBuf, StoreError> {
     }
     if let Some(grid) = &grid {
         write(&folder.join("sweep.csv"), tables::grid(grid).as_bytes())?;
+        write(&folder.join("table.md"), tables::sweep_markdown(grid).as_bytes())?;
     }
     let parts = Parts { outcome: outcome.as_ref(), grid: grid.as_ref(), hunt: hunt.as_ref() };
     let path = folder.join(REPORT);

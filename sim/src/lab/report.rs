@@ -84,10 +84,16 @@ pub fn check_words(check: &Check) -> (String, String) {
     (words::measured(check), words::limit(check))
 }
 
-/// One cell of a sweep for a terminal: contract, attack, attackers, losses of accuracy and recall,
-/// attackers caught, honest members wronged.
+/// One cell of a sweep for a terminal: contract, data with honest changes, attack, when, attackers, losses
+/// of accuracy and recall, attackers caught, honest members wronged.
 pub fn cell_words(cell: &Cell) -> Vec<String> {
-    let mut row = vec![cell.contract.clone(), cell.attack.clone(), cell.hostile.to_string()];
+    let mut row = vec![
+        cell.contract.clone(),
+        data_words(cell),
+        cell.attack.clone(),
+        when_words(cell),
+        cell.hostile.to_string(),
+    ];
     match &cell.summary {
         Some(summary) => {
             let lost = |measure| {
@@ -105,6 +111,29 @@ pub fn cell_words(cell: &Cell) -> Vec<String> {
     row
 }
 
+/// A cell's data, and what changes at honest members.
+fn data_words(cell: &Cell) -> String {
+    if cell.changes.is_empty() {
+        return cell.data.clone();
+    }
+    format!("{}; {}", cell.data, cell.changes)
+}
+
+/// When attackers act, and what else is not as usual about them.
+fn when_words(cell: &Cell) -> String {
+    let mut words = cell.schedule.clone();
+    if cell.knowledge == "omniscient" {
+        words += ", omniscient";
+    }
+    if !["", "honest"].contains(&cell.reports.as_str()) {
+        words += &format!(", {} reports", cell.reports);
+    }
+    words
+}
+
+/// Most pictures of a sweep.
+const MAPS_MAX: usize = 24;
+
 fn sweep_section(grid: &Grid) -> String {
     let mut text = String::from("<h2>Contracts against attacks</h2>\n");
     text += &format!(
@@ -114,23 +143,27 @@ fn sweep_section(grid: &Grid) -> String {
          contract would not accept such a task.</p>\n",
         grid.seeds.len()
     );
-    for (title, map) in heat::maps(grid) {
+    // Of many planes the table says more than pictures of a cell or two each.
+    let maps = heat::maps(grid);
+    for (title, map) in maps.iter().filter(|_| maps.len() <= MAPS_MAX) {
         text += &format!(
             "<figure class=\"wide\"><h3>{}</h3><div class=\"scroll\">{map}</div></figure>\n",
-            escape(&title)
+            escape(title)
         );
     }
     text +=
         "<h3>In numbers</h3>\n<div class=\"scroll\"><table class=\"long\"><tr><th>contract</th><th>attack</th>\
-             <th class=\"n\">attackers</th><th>split</th><th class=\"n\">accuracy lost</th>\
+             <th>when</th><th class=\"n\">attackers</th><th>data</th><th>split</th><th class=\"n\">accuracy lost</th>\
              <th class=\"n\">recall lost</th><th class=\"n\">worst honest site</th><th class=\"n\">\
              caught</th><th class=\"n\">honest quarantined</th></tr>\n";
     for cell in &grid.cells {
         text += &format!(
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td><td>{}</td>",
             escape(&cell.contract),
             escape(&cell.attack),
+            escape(&when_words(cell)),
             cell.hostile,
+            escape(&format!("{}; {}", data_words(cell), cell.model)),
             escape(&cell.split)
         );
         match (&cell.summary, &cell.refused) {

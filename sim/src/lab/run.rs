@@ -159,7 +159,7 @@ pub fn run_built_on(
     Ok(seed_result(built, [attacked, absent, plain, plain_absent], progress))
 }
 
-fn seed_result(
+pub(super) fn seed_result(
     built: &Built,
     [attacked, absent, plain, plain_absent]: [RunResult; 4],
     progress: &(dyn Fn(Progress) + Sync),
@@ -195,24 +195,74 @@ fn play_bracket(
     cancel: &Cancel,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<RunResult, RunError> {
-    let absent;
-    let (built, left) = match bracket {
-        Bracket::Attacked | Bracket::Plain => (built, 0),
-        Bracket::Absent | Bracket::PlainAbsent => {
-            absent = built.attackers_absent();
-            (&absent, built.scenario.sites.len() - absent.scenario.sites.len())
-        }
-    };
-    let task = match bracket {
-        Bracket::Attacked | Bracket::Absent => {
-            source.scenario.contract.task(&built.scenario, left)?
-        }
-        Bracket::Plain | Bracket::PlainAbsent => mean_task(&built.scenario)?,
-    };
-    check(&task, bracket, built)?;
+    let absent = without_attackers(built, bracket);
+    let task = task_of(source, built, absent.as_ref(), bracket)?;
+    let built = absent.as_ref().unwrap_or(built);
     let same_updates = bracket == Bracket::Attacked;
     let every = Every { rounds: measure_every(source), same_updates };
     run_one(built, task, every, cancel, progress)
+}
+
+/// The consortium without its attackers where that is what `bracket` is about.
+pub(super) fn without_attackers(built: &Built, bracket: Bracket) -> Option<Built> {
+    match bracket {
+        Bracket::Attacked | Bracket::Plain => None,
+        Bracket::Absent | Bracket::PlainAbsent => Some(built.attackers_absent()),
+    }
+}
+
+/// The task of one of the four runs; `absent` is the consortium without its attackers if it is
+/// about that.
+pub(super) fn task_of(
+    source: &Source,
+    built: &Built,
+    absent: Option<&Built>,
+    bracket: Bracket,
+) -> Result<TaskSpec, RunError> {
+    let of = absent.unwrap_or(built);
+    let task = match bracket {
+        Bracket::Attacked | Bracket::Absent => {
+            let left = built.scenario.sites.len() - of.scenario.sites.len();
+            source.scenario.contract.task(&of.scenario, left)?
+        }
+        Bracket::Plain | Bracket::PlainAbsent => mean_task(&of.scenario)?,
+    };
+    check(&task, bracket, of)?;
+    Ok(task)
+}
+
+/// A run that was measured at its end alone, and the model that it ended with.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ended {
+    /// The run: of its rounds the last, and of its members what sums are made of.
+    pub(super) run: RunResult,
+    /// The last model.
+    pub(super) model: Vec<f32>,
+}
+
+impl Ended {
+    /// Plays `task` to its end.
+    pub(super) fn play(built: &Built, task: TaskSpec, cancel: &Cancel) -> Result<Self, RunError> {
+        let every = Every { rounds: u64::MAX, same_updates: false };
+        let mut federation = built.federation(task)?;
+        let mut run = play(built, &mut federation, every, cancel, &|_| {})?;
+        run.rounds.drain(..run.rounds.len() - 1);
+        run.coordination.clear();
+        for track in &mut run.members {
+            track.trust_micro.clear();
+            track.verdict.clear();
+            track.strike.clear();
+        }
+        Ok(Self { run, model: federation.model() })
+    }
+
+    /// The run as those of `built` measure it, who may be after something else.
+    pub(super) fn measured_by(&self, built: &Built) -> RunResult {
+        let mut run = self.run.clone();
+        let last = run.rounds.last_mut().expect("the end is kept");
+        last.quality = Gauge::new(built).measure(last.round, &self.model);
+        run
+    }
 }
 
 /// A run in which nobody attacks, as its own control.

@@ -112,6 +112,9 @@ fn describe(place: &str, fields: &[Field], tables: &mut Vec<String>) {
 
 fn inner(place: &str, shape: &Shape, tables: &mut Vec<String>) {
     match shape {
+        // What a sweep takes from the scenario is described there.
+        Shape::Table(_) if place.starts_with("`sweep.") && place.matches('.').count() > 1 => {}
+        Shape::Table(_) if ["`sweep.contracts`", "`sweep.schedules`"].contains(&place) => {}
         Shape::Table(fields) => describe(place, fields, tables),
         Shape::List { of, .. } => inner(place, of, tables),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| inner(place, shape, tables)),

@@ -174,6 +174,15 @@ pub fn median_delay(delays: &[Option<u64>]) -> Option<u64> {
     (middle != u64::MAX).then_some(middle)
 }
 
+/// The least number of rounds after which at least `share` of the delays are over; `None` when fewer
+/// ever are.
+pub fn delay_rank(delays: &[Option<u64>], share: f64) -> Option<u64> {
+    let mut over: Vec<u64> = delays.iter().flatten().copied().collect();
+    over.sort_unstable();
+    let rank = (share * delays.len() as f64).ceil().max(1.0) as usize;
+    over.get(rank - 1).copied()
+}
+
 /// [`median_delay`] with its interval by bootstrap over seeds; `delays` has those of each seed.
 pub fn delay_interval(delays: &[Vec<Option<u64>>]) -> Option<Interval> {
     if delays.iter().all(Vec::is_empty) {
@@ -187,7 +196,9 @@ pub fn delay_interval(delays: &[Vec<Option<u64>>]) -> Option<Interval> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bootstrap, delay_interval, mean, mean_of, median_delay, Interval, Mean, Share};
+    use super::{
+        bootstrap, delay_interval, delay_rank, mean, mean_of, median_delay, Interval, Mean, Share,
+    };
 
     #[test]
     fn bootstrap_intervals_cover_and_repeat() {
@@ -257,5 +268,9 @@ mod tests {
         assert_eq!(median_delay(&[Some(3), None, None]), None);
         assert_eq!(median_delay(&[Some(3), None]), None);
         assert_eq!(median_delay(&[]), None);
+        let delays: Vec<Option<u64>> = (1..=9).rev().map(Some).chain([None]).collect();
+        assert_eq!(delay_rank(&delays, 0.9), Some(9));
+        assert_eq!((delay_rank(&delays, 0.91), delay_rank(&[], 0.9)), (None, None));
+        assert_eq!((delay_rank(&delays, 0.85), delay_rank(&[Some(4)], 0.9)), (Some(9), Some(4)));
     }
 }

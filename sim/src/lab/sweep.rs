@@ -1,30 +1,29 @@
-//! Many scenarios from one: every combination of contract, attack, number of attackers and split.
+//! Many scenarios from one: every combination of contract, attack, schedule, number of attackers, honest
+//! changes, data, split and model. What several combinations are measured against is run once.
 
+mod axes;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::path::Path;
+
+use fedledger_ledger::ids::Digest;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+
+pub use axes::DataEntry;
+pub use axes::{combinations, fields, AttackEntry, AttackWith, Axes, ChangesEntry, Combination};
+pub use words::{describe_attack, describe_knobs, describe_split};
 
 use super::acceptance::{summarise, Summary};
-use super::contract::{self, ContractChoice};
-use super::fields::attack_variants;
 use super::file::{ScenarioFile, Source};
-use super::run::{run_seeds, Cancel, RunError};
-use super::shape::{Field, Shape};
-use crate::attack::Attack;
-use crate::data::Skew;
-
-/// What varies. An axis without values has the one value of the scenario.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Axes {
-    /// Contracts, each in place of the scenario's.
-    pub contracts: Vec<ContractChoice>,
-    /// Attacks, each in place of that of every group of attackers.
-    pub attacks: Vec<Attack>,
-    /// Numbers of attackers, each in place of the first group's.
-    pub hostile: Vec<usize>,
-    /// Splits of the data.
-    pub splits: Vec<Skew>,
-}
+use super::results::SeedResult;
+use super::run::{Cancel, RunError};
+use super::store::{make_folder, read_json, write_json, Keep, StoreError};
+use crate::scenario::ScenarioError;
+use shared::Shared;
 
 /// One combination and what it led to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,11 +32,32 @@ pub struct Cell {
     pub contract: String,
     /// The attack, in words.
     pub attack: String,
+    /// When it acts, in words; empty when nobody attacks.
+    #[serde(default)]
+    pub schedule: String,
+    /// What the attackers know; empty when nobody attacks.
+    #[serde(default)]
+    pub knowledge: String,
+    /// What they report of candidates; empty when nobody attacks.
+    #[serde(default)]
+    pub reports: String,
     /// Number of attackers.
     pub hostile: usize,
+    /// What changes at honest members, by the sweep's title; empty without one.
+    #[serde(default)]
+    pub changes: String,
+    /// The data, by the sweep's title or in words.
+    #[serde(default)]
+    pub data: String,
     /// The split, in words.
     pub split: String,
-    /// Why this combination cannot be run: a rule whose precondition fails.
+    /// The model, in words.
+    #[serde(default)]
+    pub model: String,
+    /// Rounds of training.
+    #[serde(default)]
+    pub rounds: u64,
+    /// Why this combination was not run: a rule whose precondition fails, or data that are not here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
     /// What it led to.
@@ -56,53 +76,21 @@ pub struct Grid {
     pub title: String,
     /// The seeds that each cell is the mean over.
     pub seeds: Vec<u64>,
-    /// The cells: contracts slowest, then attacks, numbers of attackers, splits.
+    /// The cells in the order of [`combinations`].
     pub cells: Vec<Cell>,
 }
 
-/// The scenarios of a sweep in the order of its cells.
-pub fn combinations(scenario: &ScenarioFile) -> Vec<ScenarioFile> {
-    let axes = &scenario.sweep;
-    let mut all = vec![scenario.clone()];
-    all = vary(all, &axes.contracts, |file, contract| file.contract = contract.clone());
-    all = vary(all, &axes.attacks, |file, attack| {
-        for group in &mut file.attackers {
-            group.attack = attack.clone();
-        }
-    });
-    all = vary(all, &axes.hostile, |file, &count| {
-        if let Some(group) = file.attackers.first_mut() {
-            group.count = count;
-            group.members.clear();
-        }
-        if count == 0 {
-            file.attackers.clear();
-        }
-    });
-    vary(all, &axes.splits, |file, split| file.split = Some(*split))
+/// One finished cell: a file in the folder `cells`.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// SHA-256 of scenario, data, seeds and program.
+    key: String,
+    /// The ends of all runs, from which the sums follow to the last bit.
+    seeds: Vec<SeedResult>,
 }
 
-fn vary<T>(
-    before: Vec<ScenarioFile>,
-    values: &[T],
-    set: impl Fn(&mut ScenarioFile, &T),
-) -> Vec<ScenarioFile> {
-    if values.is_empty() {
-        return before;
-    }
-    let mut after = Vec::with_capacity(before.len() * values.len());
-    for file in before {
-        for value in values {
-            let mut file = file.clone();
-            set(&mut file, value);
-            after.push(file);
-        }
-    }
-    after
-}
-
-/// Runs every combination over the scenario's seeds. `done` is called after each with its number
-/// from 1.
+/// Runs every combination over the scenario's seeds and keeps nothing. `done` is called after each with
+/// its number from 1.
 ///
 /// # Errors
 /// When data cannot be read, or it was cancelled. A contract that refuses its task is no error but
@@ -110,24 +98,69 @@ fn vary<T>(
 pub fn sweep(
     source: &Source,
     cancel: &Cancel,
-    mut done: impl FnMut(usize, usize),
+    done: impl FnMut(usize, usize),
 ) -> Result<Grid, RunError> {
-    let combinations = combinations(&source.scenario);
+    sweep_into(source, &[], &Keep::default(), cancel, done).map_err(|error| match error {
+        StoreError::Run(error) => error,
+        other => unreachable!("nothing is written without a folder: {other}"),
+    })
+}
+
+/// The combinations of a sweep whose words hold each of `only`, in order.
+pub fn selected(scenario: &ScenarioFile, only: &[String]) -> Vec<Combination> {
+    let mut all = combinations(scenario);
+    all.retain(|combination| {
+        let cell = described(combination);
+        let words = format!(
+            "{}, {}, {}, {}, {}, {}, {}, {}, {} reports, {} hostile",
+            cell.contract,
+            cell.data,
+            cell.split,
+            cell.model,
+            cell.changes,
+            cell.attack,
+            cell.schedule,
+            cell.knowledge,
+            cell.reports,
+            cell.hostile
+        );
+        only.iter().all(|word| words.contains(word.as_str()))
+    });
+    all
+}
+
+/// [`sweep`] into a folder: finished cells are kept in it and not run again. Of the combinations, those
+/// that are [`selected`].
+///
+/// # Errors
+/// When data cannot be read, it was cancelled, or the folder cannot be written.
+pub fn sweep_into(
+    source: &Source,
+    only: &[String],
+    keep: &Keep,
+    cancel: &Cancel,
+    mut done: impl FnMut(usize, usize),
+) -> Result<Grid, StoreError> {
+    let folder = keep.folder.as_ref().map(|folder| folder.join("cells"));
+    folder.as_deref().map_or(Ok(()), make_folder)?;
+    let combinations = selected(&source.scenario, only);
     let total = combinations.len();
+    let shared = Shared::default();
     let mut cells = Vec::with_capacity(total);
-    for (k, scenario) in combinations.into_iter().enumerate() {
-        let mut cell = Cell {
-            contract: scenario.contract.describe(),
-            attack: describe_attack(&scenario),
-            hostile: scenario.attackers.iter().map(|g| g.count.max(g.members.len())).sum(),
-            split: scenario.split.map_or_else(|| "as the data".to_owned(), |s| describe_split(&s)),
-            refused: None,
-            summary: None,
-        };
-        let combination = Source { scenario, ..source.clone() };
-        match run_seeds(&combination, cancel, &|_| {}) {
-            Ok(seeds) => cell.summary = Some(summarise(&seeds)),
-            Err(RunError::Task { source, .. }) => cell.refused = Some(source.to_string()),
+    for (k, combination) in combinations.into_iter().enumerate() {
+        let mut cell = described(&combination);
+        let named = combination.data_named;
+        let one = Source { scenario: combination.scenario, ..source.clone() };
+        match summary_of(&one, &shared, folder.as_deref(), keep, cancel) {
+            Ok(summary) => cell.summary = Some(summary),
+            Err(StoreError::Run(RunError::Task { source, .. })) => {
+                cell.refused = Some(source.to_string());
+            }
+            Err(StoreError::Run(RunError::Scenario(ScenarioError::Data(error))))
+                if named && error.is_absent() =>
+            {
+                cell.refused = Some(format!("these data are not here: {error}"));
+            }
             Err(error) => return Err(error),
         }
         cells.push(cell);
@@ -142,84 +175,53 @@ pub fn sweep(
     })
 }
 
-/// The attack of the first group with the knobs that differ from its defaults.
-pub fn describe_attack(scenario: &ScenarioFile) -> String {
-    scenario
-        .attackers
-        .first()
-        .map_or_else(|| "no attack".to_owned(), |group| describe_knobs(&group.attack))
+fn described(combination: &Combination) -> Cell {
+    let scenario = &combination.scenario;
+    Cell {
+        contract: scenario.contract.describe(),
+        attack: describe_attack(scenario),
+        schedule: words::describe_schedule(scenario),
+        knowledge: words::describe_knowledge(scenario),
+        reports: words::describe_reports(scenario),
+        hostile: scenario.attackers.iter().map(|g| g.count.max(g.members.len())).sum(),
+        changes: combination.changes_title.clone().unwrap_or_default(),
+        data: combination.data_title.clone().unwrap_or_else(|| scenario.data.describe()),
+        split: scenario.split.map_or_else(|| "as the data".to_owned(), |s| describe_split(&s)),
+        model: words::describe_model(scenario.model),
+        rounds: scenario.rounds,
+        refused: None,
+        summary: None,
+    }
 }
 
-/// An attack's name with the knobs that differ from its defaults.
-pub fn describe_knobs(attack: &Attack) -> String {
-    let default = Attack::all().into_iter().find(|known| known.name() == attack.name());
-    let fields = |attack: &Attack| match serde_json::to_value(attack) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
+/// What one combination leads to, or was kept to have led to.
+fn summary_of(
+    source: &Source,
+    shared: &Shared,
+    folder: Option<&Path>,
+    keep: &Keep,
+    cancel: &Cancel,
+) -> Result<Summary, StoreError> {
+    let seeds = &source.scenario.seeds;
+    let run = || -> Result<Vec<SeedResult>, RunError> {
+        seeds.par_iter().map(|&seed| shared.seed(source, seed, cancel)).collect()
     };
-    let usual = default.as_ref().map(fields).unwrap_or_default();
-    let own = fields(attack);
-    let differing = own.iter().filter(|(name, value)| usual.get(*name) != Some(value));
-    let mut words: Vec<String> =
-        differing.map(|(name, value)| format!("{name} {}", in_words(value))).collect();
-    words.insert(0, attack.name().to_owned());
-    words.join(", ")
-}
-
-/// A knob's value without quotes and braces; single precision as people wrote it.
-fn in_words(value: &Value) -> String {
-    match value {
-        Value::String(word) => word.clone(),
-        Value::Number(number) => match number.as_f64() {
-            Some(wide)
-                if !number.is_u64() && f64::from(wide as f32).to_bits() == wide.to_bits() =>
-            {
-                (wide as f32).to_string()
-            }
-            _ => number.to_string(),
-        },
-        Value::Object(fields) => {
-            let words = fields.iter().filter(|(_, value)| !value.is_null());
-            words
-                .map(|(key, value)| format!("{key} {}", in_words(value)))
-                .collect::<Vec<_>>()
-                .join(" ")
-        }
-        other => other.to_string(),
+    let Some(folder) = folder else { return Ok(summarise(&run()?)) };
+    let fingerprints = seeds.par_iter().map(|&seed| shared.fingerprint(source, seed));
+    let fingerprints: Result<Vec<Digest>, RunError> = fingerprints.collect();
+    let mut decisive = format!("{} {}", source.digest(), keep.program);
+    for (seed, fingerprint) in seeds.iter().zip(fingerprints?) {
+        decisive += &format!(" {seed} {fingerprint}");
     }
-}
-
-/// A split in words.
-pub fn describe_split(split: &Skew) -> String {
-    match serde_json::to_value(split) {
-        Ok(Value::Object(mut fields)) => {
-            let name = fields.remove("name").map_or_else(String::new, |name| in_words(&name));
-            format!("{name} {}", in_words(&Value::Object(fields))).trim().to_owned()
+    let key = Digest::of(decisive.as_bytes()).to_string();
+    let path = folder.join(format!("cell-{}.json", &key[..16]));
+    if !keep.fresh {
+        // A file that cannot be read or is half written is written anew.
+        if let Some(kept) = read_json::<Kept>(&path).ok().filter(|kept| kept.key == key) {
+            return Ok(summarise(&kept.seeds));
         }
-        _ => "a split".to_owned(),
     }
-}
-
-/// The fields of a scenario's table `sweep`.
-pub fn fields() -> Vec<Field> {
-    let as_scenario = "that of the scenario alone";
-    let axis = |name, of, doc| Field::optional(name, Shape::list(of, 1, 1_000), as_scenario, doc);
-    vec![
-        axis(
-            "contracts",
-            Shape::Table(contract::fields()),
-            "Contracts, each in place of the scenario's.",
-        ),
-        axis(
-            "attacks",
-            Shape::Named(attack_variants()),
-            "Attacks, each in place of that of every group of attackers.",
-        ),
-        axis(
-            "hostile",
-            Shape::count(0, 127),
-            "Numbers of attackers, each in place of the first group's.",
-        ),
-        axis("splits", Shape::Named(super::data::split_variants()), "Splits of the data."),
-    ]
+    let kept = Kept { key, seeds: run()? };
+    write_json(&path, &kept)?;
+    Ok(summarise(&kept.seeds))
 }

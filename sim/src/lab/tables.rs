@@ -2,8 +2,13 @@
 
 use std::fmt::Write as _;
 
+mod markdown;
+
+pub use markdown::sweep_markdown;
+
 use super::acceptance::Summary;
-use super::results::{Bracket, MeasureName, Quality};
+use super::results::MeasureName::{self, Accuracy, AttackSuccess, Auc, Recall, WorstSiteAccuracy};
+use super::results::{Bracket, Quality};
 use super::stats::{Interval, Mean};
 use super::store::Outcome;
 use super::sweep::Grid;
@@ -94,71 +99,125 @@ pub fn summary(outcome: &Outcome) -> String {
 
 /// One row for each cell of a sweep: `sweep.csv`.
 pub fn grid(grid: &Grid) -> String {
-    let mut text = String::from(
-        "contract,attack,hostile,split,refused,accuracy,accuracy_loss,accuracy_loss_low_95,\
-         accuracy_loss_high_95,recall_loss,recall_loss_low_95,recall_loss_high_95,auc_loss,\
-         worst_site_accuracy,worst_site_loss,underestimation,attack_success_clean,\
-         attack_success_gain,attack_success_gain_low_95,attack_success_gain_high_95,caught,\
-         attackers,caught_share_low_95,caught_share_high_95,delay_median,honest_quarantined,\
-         honest_quarantined_absent,honest,frozen,seeds\n",
-    );
+    let mut text =
+        String::from("contract,attack,schedule,knowledge,reports,hostile,changes,data,split,model,rounds,refused");
+    for (name, _) in COLUMNS {
+        text.push(',');
+        text += name;
+    }
+    text.push('\n');
     for row in &grid.cells {
         let quote = |word: &str| format!("\"{}\"", word.replace('"', "'"));
         text += &format!(
-            "{},{},{},{},{},",
+            "{},{},{},{},{},{},{},{},{},{},{},{}",
             quote(&row.contract),
             quote(&row.attack),
+            quote(&row.schedule),
+            quote(&row.knowledge),
+            quote(&row.reports),
             row.hostile,
+            quote(&row.changes),
+            quote(&row.data),
             quote(&row.split),
+            quote(&row.model),
+            row.rounds,
             row.refused.as_deref().map_or_else(String::new, quote),
         );
-        let Some(summary) = &row.summary else {
-            text += &format!("{}\n", ",".repeat(GRID_NUMBERS - 1));
-            continue;
-        };
-        text += &format!("{}\n", numbers(summary).join(","));
+        for (_, column) in COLUMNS {
+            text.push(',');
+            text += &row.summary.as_ref().map_or_else(String::new, column);
+        }
+        text.push('\n');
     }
     text
 }
 
-/// Columns of `sweep.csv` that a refused combination has not.
-const GRID_NUMBERS: usize = 25;
+type Column = (&'static str, fn(&Summary) -> String);
 
-fn numbers(summary: &Summary) -> [String; GRID_NUMBERS] {
-    use MeasureName::{Accuracy, AttackSuccess, Auc, Recall, WorstSiteAccuracy};
-    let of = |measure| summary.measure(measure);
-    let mean = |mean: Option<Mean>| cell(mean.map(|mean| mean.mean));
-    let both = |mean: Option<Mean>| ends(mean.and_then(|mean| mean.bootstrap));
-    let gain = of(AttackSuccess).loss.map(Mean::negated);
-    let (accuracy, recall) = (both(of(Accuracy).loss), both(of(Recall).loss));
-    let (success, caught) = (both(gain), ends(summary.caught_share.bootstrap));
-    [
-        mean(of(Accuracy).attacked),
-        mean(of(Accuracy).loss),
-        accuracy.0,
-        accuracy.1,
-        mean(of(Recall).loss),
-        recall.0,
-        recall.1,
-        mean(of(Auc).loss),
-        mean(of(WorstSiteAccuracy).attacked),
-        mean(of(WorstSiteAccuracy).loss),
-        mean(summary.underestimation),
-        mean(of(AttackSuccess).absent),
-        mean(gain),
-        success.0,
-        success.1,
-        summary.caught.to_string(),
-        summary.hostile.to_string(),
-        caught.0,
-        caught.1,
-        summary.delay_median.map_or_else(String::new, |delay| delay.to_string()),
-        summary.honest_quarantined.to_string(),
-        summary.honest_quarantined_absent.to_string(),
-        summary.wronged_share.of.to_string(),
-        summary.frozen.to_string(),
-        summary.seeds.to_string(),
-    ]
+/// What `sweep.csv` says of each combination that was run. Ends are those of the bootstrap.
+const COLUMNS: &[Column] = &[
+    ("accuracy", |of| average(of.measure(Accuracy).attacked)),
+    ("accuracy_absent", |of| average(of.measure(Accuracy).absent)),
+    ("accuracy_plain", |of| average(of.measure(Accuracy).plain)),
+    ("accuracy_loss", |of| average(of.measure(Accuracy).loss)),
+    ("accuracy_loss_low_95", |of| low(of.measure(Accuracy).loss)),
+    ("accuracy_loss_high_95", |of| high(of.measure(Accuracy).loss)),
+    ("accuracy_plain_loss", |of| average(of.measure(Accuracy).plain_loss)),
+    ("accuracy_plain_loss_low_95", |of| low(of.measure(Accuracy).plain_loss)),
+    ("accuracy_plain_loss_high_95", |of| high(of.measure(Accuracy).plain_loss)),
+    ("accuracy_cost", |of| average(of.measure(Accuracy).cost)),
+    ("accuracy_cost_low_95", |of| low(of.measure(Accuracy).cost)),
+    ("accuracy_cost_high_95", |of| high(of.measure(Accuracy).cost)),
+    ("recall", |of| average(of.measure(Recall).attacked)),
+    ("recall_absent", |of| average(of.measure(Recall).absent)),
+    ("recall_plain", |of| average(of.measure(Recall).plain)),
+    ("recall_loss", |of| average(of.measure(Recall).loss)),
+    ("recall_loss_low_95", |of| low(of.measure(Recall).loss)),
+    ("recall_loss_high_95", |of| high(of.measure(Recall).loss)),
+    ("recall_plain_loss", |of| average(of.measure(Recall).plain_loss)),
+    ("recall_plain_loss_low_95", |of| low(of.measure(Recall).plain_loss)),
+    ("recall_plain_loss_high_95", |of| high(of.measure(Recall).plain_loss)),
+    ("auc_loss", |of| average(of.measure(Auc).loss)),
+    ("auc_loss_low_95", |of| low(of.measure(Auc).loss)),
+    ("auc_loss_high_95", |of| high(of.measure(Auc).loss)),
+    ("worst_site_accuracy", |of| average(of.measure(WorstSiteAccuracy).attacked)),
+    ("worst_site_absent", |of| average(of.measure(WorstSiteAccuracy).absent)),
+    ("worst_site_plain", |of| average(of.measure(WorstSiteAccuracy).plain)),
+    ("worst_site_loss", |of| average(of.measure(WorstSiteAccuracy).loss)),
+    ("worst_site_loss_low_95", |of| low(of.measure(WorstSiteAccuracy).loss)),
+    ("worst_site_loss_high_95", |of| high(of.measure(WorstSiteAccuracy).loss)),
+    ("underestimation", |of| average(of.underestimation)),
+    ("underestimation_low_95", |of| low(of.underestimation)),
+    ("underestimation_high_95", |of| high(of.underestimation)),
+    ("underestimation_plain", |of| average(of.plain_underestimation)),
+    ("attack_success", |of| average(of.measure(AttackSuccess).attacked)),
+    ("attack_success_clean", |of| average(of.measure(AttackSuccess).absent)),
+    ("attack_success_plain", |of| average(of.measure(AttackSuccess).plain)),
+    ("attack_success_gain", |of| average(gain(of))),
+    ("attack_success_gain_low_95", |of| low(gain(of))),
+    ("attack_success_gain_high_95", |of| high(gain(of))),
+    ("caught", |of| of.caught.to_string()),
+    ("attackers", |of| of.hostile.to_string()),
+    ("caught_share_low_95", |of| ends(of.caught_share.bootstrap).0),
+    ("caught_share_high_95", |of| ends(of.caught_share.bootstrap).1),
+    ("caught_in_25", |of| of.caught_soon.count.to_string()),
+    ("caught_in_25_share_low_95", |of| ends(of.caught_soon.bootstrap).0),
+    ("caught_in_25_share_high_95", |of| ends(of.caught_soon.bootstrap).1),
+    ("delay_median", |of| whole(of.delay_median)),
+    ("delay_median_low_95", |of| ends(of.delay_interval).0),
+    ("delay_median_high_95", |of| ends(of.delay_interval).1),
+    ("delay_p90", |of| whole(of.delay_p90)),
+    ("honest_quarantined", |of| of.honest_quarantined.to_string()),
+    ("honest_quarantined_absent", |of| of.honest_quarantined_absent.to_string()),
+    ("honest", |of| of.wronged_share.of.to_string()),
+    ("honest_share_low_95", |of| ends(of.wronged_share.bootstrap).0),
+    ("honest_share_high_95", |of| ends(of.wronged_share.bootstrap).1),
+    ("honest_stay", |of| whole(of.honest_stay)),
+    ("frozen", |of| of.frozen.to_string()),
+    ("frozen_absent", |of| of.frozen_absent.to_string()),
+    ("seeds", |of| of.seeds.to_string()),
+];
+
+/// Success of a targeted attack beyond what it is with the attackers absent.
+fn gain(of: &Summary) -> Option<Mean> {
+    of.measure(AttackSuccess).loss.map(Mean::negated)
+}
+
+fn average(mean: Option<Mean>) -> String {
+    cell(mean.map(|mean| mean.mean))
+}
+
+fn low(mean: Option<Mean>) -> String {
+    ends(mean.and_then(|mean| mean.bootstrap)).0
+}
+
+fn high(mean: Option<Mean>) -> String {
+    ends(mean.and_then(|mean| mean.bootstrap)).1
+}
+
+/// Rounds; nothing for never.
+fn whole(rounds: Option<u64>) -> String {
+    rounds.map_or_else(String::new, |rounds| rounds.to_string())
 }
 
 /// Lower and upper end; nothing where there is none.

@@ -1,6 +1,6 @@
 use std::fs;
 
-use super::{load_csv_folder, CsvOptions};
+use super::{load_csv_folder, CsvOptions, SiteColumn};
 use crate::data::{DataError, Site};
 
 const GOOD: &str = "id,age,chol,label\na,40,200,0\nb,55,,1\nc,61,?,1\nd,38,180.5,0\n";
@@ -142,4 +142,57 @@ fn groups_are_held_out_together_and_files_left_out() {
     };
     let (train, test) = (patients(&sites[0].train), patients(&sites[0].test));
     assert!(test.iter().all(|patient| !train.contains(patient)));
+}
+
+/// Rows of `site`: `negatives`, then `positives`; the feature says which site.
+fn rows_of(site: &str, feature: f32, negatives: usize, positives: usize) -> String {
+    let row = |label: u32| format!("{site},{feature},{label}\n");
+    row(0).repeat(negatives) + &row(1).repeat(positives)
+}
+
+fn by_column(rows_min: usize, members: usize, seed: u64) -> CsvOptions {
+    let site = Some(SiteColumn { column: "hospital".into(), rows_min, members });
+    CsvOptions { site, seed, ..CsvOptions::new("label") }
+}
+
+#[test]
+fn a_column_names_the_sites_of_each_file() {
+    let head = "hospital,x,label\n".to_owned();
+    let north = head.clone() + &rows_of("7", 1.0, 6, 6) + &rows_of("small", 9.0, 5, 4);
+    let north = north + &rows_of("one class", 9.0, 20, 2) + &rows_of("7", 1.0, 4, 0);
+    let south = head + &rows_of("7", 2.0, 5, 5) + &rows_of("8", 3.0, 10, 10);
+    let files = [("north.csv", north.as_bytes()), ("south.csv", south.as_bytes())];
+    let sites = load(&files, &by_column(10, 0, 1)).expect("three sites are large enough");
+    let found: Vec<(&str, usize, f32)> = sites
+        .iter()
+        .map(|site| {
+            let rows = site.train.rows() + site.test.rows();
+            let all = site.train.features.iter().chain(&site.test.features);
+            assert!(all.clone().all(|x| *x == site.train.features[[0, 0]]), "{}", site.name);
+            (site.name.as_str(), rows, site.train.features[[0, 0]])
+        })
+        .collect();
+    assert_eq!(found, [("north-7", 16, 1.0), ("south-7", 10, 2.0), ("south-8", 20, 3.0)]);
+    assert!(sites.iter().all(|site| site.train.feature_names == ["x"]), "no feature");
+    // Two of them are drawn by the seed, each with the rows that it always has.
+    let drawn = |seed| load(&files, &by_column(10, 2, seed)).expect("two of three");
+    let mut pairs: Vec<Vec<String>> =
+        (0..20).map(|seed| drawn(seed).iter().map(|site| site.name.clone()).collect()).collect();
+    assert_eq!(drawn(3), drawn(3));
+    pairs.sort();
+    pairs.dedup();
+    assert_eq!(pairs.len(), 3, "{pairs:?}");
+    for (rows_min, members, expected) in [
+        (10, 4, "3 sites by column `hospital` have 10 rows or more and 3 of each class, expected at least 4"),
+        (21, 0, "0 sites by column `hospital` have 21 rows or more and 3 of each class, expected 1 to 128"),
+    ] {
+        let error = load(&files, &by_column(rows_min, members, 1)).expect_err(expected);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let error = load(&[("a.csv", b"hospital,x,label\n,1,0\n")], &by_column(10, 0, 1));
+    let error = error.expect_err("a row of nobody").to_string();
+    assert!(error.contains("line 2, column `hospital`: `` is not the name of an inst"), "{error}");
+    let error = load(&[("a.csv", b"x,label\n1,0\n")], &by_column(10, 0, 1));
+    let error = error.expect_err("no such column").to_string();
+    assert!(error.contains("has no column `hospital` for the site"), "{error}");
 }

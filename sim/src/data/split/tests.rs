@@ -1,5 +1,5 @@
-use super::{apportion, hospitals, train_test, train_test_grouped, Skew};
-use crate::data::{fixtures::clouds, wdbc, DataError, Dataset};
+use super::{apportion, hospitals, train_test, train_test_grouped, within, Skew};
+use crate::data::{fixtures::clouds, wdbc, DataError, Dataset, Site};
 
 /// Sorted bits of every row, to compare data sets as multisets.
 fn rows_of(parts: &[Dataset]) -> Vec<Vec<u32>> {
@@ -120,4 +120,39 @@ fn groups_stay_together() {
     }
     let one = vec!["a".to_owned(); 90];
     assert!(matches!(train_test_grouped(&data, &one, 0.3, 1), Err(DataError::TooFewRows { .. })));
+}
+
+#[test]
+fn sites_are_cut_within_themselves() {
+    let sites: Vec<Site> = [("ge", 301), ("philips", 21), ("siemens", 120)]
+        .iter()
+        .enumerate()
+        .map(|(k, (name, rows))| {
+            let whole = clouds(*rows, 3, k as u64);
+            let (train, test) = train_test(&whole, 0.3, 1).expect("enough rows");
+            Site { name: (*name).to_owned(), train, test }
+        })
+        .collect();
+    let members = within(&sites, 9, 4, 5).expect("enough rows");
+    let count = |name: &str| members.iter().filter(|m| m.name.starts_with(name)).count();
+    // In proportion to 301 : 21 : 120 it would be 6, 0 and 3: the least has one all the same.
+    assert_eq!((count("ge"), count("philips"), count("siemens")), (5, 1, 3));
+    assert_eq!((members[0].name.as_str(), members[5].name.as_str()), ("ge-01", "philips"));
+    for site in &sites {
+        let own: Vec<&Site> = members.iter().filter(|m| m.name.starts_with(&site.name)).collect();
+        for part in [(|site| &site.train) as fn(&Site) -> &Dataset, |site| &site.test] {
+            let parts: Vec<Dataset> = own.iter().map(|member| part(member).clone()).collect();
+            assert_eq!(rows_of(&parts), rows_of(std::slice::from_ref(part(site))));
+            let spread = |of: &dyn Fn(&Dataset) -> usize| {
+                let sizes: Vec<usize> = parts.iter().map(of).collect();
+                sizes.iter().max().expect("parts") - sizes.iter().min().expect("parts")
+            };
+            assert!(spread(&Dataset::rows) <= 1 && spread(&|part| part.count(1)) <= 1);
+        }
+    }
+    assert_eq!(members, within(&sites, 9, 4, 5).expect("enough rows"));
+    assert_ne!(members, within(&sites, 9, 4, 6).expect("enough rows"));
+    for (members, minimum) in [(2, 4), (9, 100), (400, 1)] {
+        assert!(within(&sites, members, minimum, 5).is_err(), "{members} {minimum}");
+    }
 }

@@ -178,3 +178,67 @@ fn what_does_not_fit_together_has_a_line() {
         assert!(error.starts_with(expected), "{error}\nexpected {expected}");
     }
 }
+
+/// A folder with the files of two regions: in each, hospitals 1 to 3 with 40 patients, and 9 with six.
+fn regions() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, gain) in [("north", 1.0), ("south", 3.0)] {
+        let row = |hospital: usize, k: usize| {
+            format!("{hospital},{},{},{}\n", gain * (k % 7) as f64, k % 5, k % 2)
+        };
+        let rows = |hospital, count| (0..count).map(move |k| row(hospital, k)).collect::<String>();
+        let text = (1..=3).map(|hospital| rows(hospital, 40)).collect::<String>() + &rows(9, 6);
+        let path = folder.path().join(format!("{name}.csv"));
+        std::fs::write(path, format!("hospital,a,b,sick\n{text}")).expect("a writable folder");
+    }
+    std::fs::write(folder.path().join("all.csv"), "no,such\ncolumns,here\n").expect("writable");
+    folder
+}
+
+#[test]
+fn institutions_come_from_a_column_or_are_cut_out_of_files() {
+    let folder = regions();
+    let scenario = |head: &str, data: &str| {
+        let path = folder.path().display().to_string();
+        let data = format!(
+            "name = \"csv\"\npath = {path:?}\nlabel = \"sick\"\nexclude = [\"all\"]\n{data}"
+        );
+        format!("title = \"a\"\nrounds = 1\n{head}[data]\n{data}")
+    };
+    let names = |text: &str, seed| build(&source(text), seed).expect(text).scenario.names;
+    let all = scenario("", "site = \"hospital\"\nsite_rows_min = 40\n");
+    let expected = ["north-1", "north-2", "north-3", "south-1", "south-2", "south-3"];
+    assert_eq!(names(&all, 1), expected);
+    assert_eq!(build(&source(&all), 1).expect("good").scenario.sites[0].train.width(), 2);
+    let small = scenario("", "site = \"hospital\"\nsite_rows_min = 6\n");
+    assert_eq!(names(&small, 1).len(), 8);
+    // Drawn by the seed.
+    let drawn = scenario("members = 4\n", "site = \"hospital\"\nsite_rows_min = 40\n");
+    assert_eq!(names(&drawn, 1), names(&drawn, 1));
+    let sets: Vec<Vec<String>> = (1..6).map(|seed| names(&drawn, seed)).collect();
+    assert!(sets.iter().all(|names| names.len() == 4) && sets.iter().any(|set| *set != sets[0]));
+    // Files cut into members that keep their file's ways; or everything together, divided anew.
+    let within = "members = 5\nsplit = { name = \"within\" }\n";
+    let cut = scenario(within, "drop = [\"hospital\"]\n");
+    assert_eq!(names(&cut, 1), ["north-01", "north-02", "north-03", "south-01", "south-02"]);
+    let mean = |k: usize| {
+        let sites = build(&source(&cut), 1).expect("good").scenario.sites;
+        sites[k].train.features.column(0).mean().expect("rows")
+    };
+    assert!(mean(3) - mean(0) > 0.5, "southern values are three times as large");
+    let united = scenario("members = 5\nsplit = { name = \"iid\" }\n", "drop = [\"hospital\"]\n");
+    assert_eq!(names(&united, 1)[0], "hospital-01");
+    for (text, expected) in [
+        (scenario("members = 7\n", "site = \"hospital\"\nsite_rows_min = 40\n"), "6 sites by column"),
+        (scenario("members = 5\n", ""), "a.toml:3:1: `members`: 5 members of data with sites"),
+        (scenario("", "sites = \"hospital\"\n"), "did you mean `site`?"),
+        (scenario(&within.replace('5', "1"), ""), "`members`: the whole number 1; allowed: a whole"),
+        (
+            "title = \"a\"\nrounds = 1\nmembers = 3\nsplit = { name = \"within\" }\n[data]\nname = \"wdbc\"\n".to_owned(),
+            "a.toml:4:1: `split`: `within` of data without sites of their own; allowed: `iid`, ",
+        ),
+    ] {
+        let error = refused(&text);
+        assert!(error.contains(expected), "{error}\nexpected {expected}");
+    }
+}

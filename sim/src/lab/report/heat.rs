@@ -23,28 +23,67 @@ enum Shown {
     Caught,
 }
 
-/// Maps for each number of attackers and each split: what was lost, how far the attackers reached their
-/// goal if they had one, and who was caught.
+/// What the cells of one map have in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Plane<'a> {
+    hostile: usize,
+    schedule: &'a str,
+    knowledge: &'a str,
+    reports: &'a str,
+    changes: &'a str,
+    data: &'a str,
+    split: &'a str,
+    model: &'a str,
+}
+
+impl<'a> Plane<'a> {
+    fn of(cell: &'a Cell) -> Self {
+        Self {
+            hostile: cell.hostile,
+            schedule: &cell.schedule,
+            knowledge: &cell.knowledge,
+            reports: &cell.reports,
+            changes: &cell.changes,
+            data: &cell.data,
+            split: &cell.split,
+            model: &cell.model,
+        }
+    }
+
+    fn title(&self) -> String {
+        let mut words = vec![match self.hostile {
+            0 => "nobody attacks".to_owned(),
+            hostile => format!("{hostile} attackers, {}, {}", self.schedule, self.knowledge),
+        }];
+        if !["", "honest"].contains(&self.reports) {
+            words.push(format!("{} reports", self.reports));
+        }
+        let others = [self.changes, self.data, self.split, self.model];
+        words.extend(others.iter().filter(|word| !word.is_empty()).map(|word| (*word).to_owned()));
+        words.join("; ")
+    }
+}
+
+/// Maps of contracts by attacks for everything else that a sweep varies: what was lost, how far the
+/// attackers reached their goal if they had one, and who was caught.
 pub(super) fn maps(grid: &Grid) -> Vec<(String, String)> {
-    let mut planes: Vec<(usize, String)> = Vec::new();
+    let mut planes: Vec<Plane<'_>> = Vec::new();
     for cell in &grid.cells {
-        let plane = (cell.hostile, cell.split.clone());
-        if !planes.contains(&plane) {
-            planes.push(plane);
+        if !planes.contains(&Plane::of(cell)) {
+            planes.push(Plane::of(cell));
         }
     }
     let mut maps = Vec::new();
-    for (hostile, split) in planes {
-        let of_plane = |cell: &&Cell| cell.hostile == hostile && cell.split == split;
-        let cells: Vec<&Cell> = grid.cells.iter().filter(of_plane).collect();
-        let place = format!("{hostile} attackers, data split {split}");
+    for plane in planes {
+        let cells: Vec<&Cell> = grid.cells.iter().filter(|cell| Plane::of(cell) == plane).collect();
+        let place = plane.title();
         maps.push((format!("Accuracy lost, in points: {place}"), map(&cells, Shown::Loss)));
         let goal = |cell: &&Cell| value_of(cell, Shown::Goal).is_some();
         if cells.iter().any(goal) {
             let title = format!("Attackers' goal, in points beyond a clean model: {place}");
             maps.push((title, map(&cells, Shown::Goal)));
         }
-        if hostile > 0 {
+        if plane.hostile > 0 {
             let title = format!("Attackers put in quarantine, in percent: {place}");
             maps.push((title, map(&cells, Shown::Caught)));
         }

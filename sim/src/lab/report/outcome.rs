@@ -187,6 +187,7 @@ fn divided(split: Skew) -> String {
                 "so that case mixes differ (Dirichlet proportions of each class, alpha {alpha})"
             )
         }
+        Skew::Within => "each of the data's own sites into members of its own".to_owned(),
     }
 }
 
