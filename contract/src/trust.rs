@@ -120,6 +120,11 @@ pub fn after_equivocation(before: TrustRecord) -> TrustRecord {
 
 /// Trust after release from quarantine by vote: on probation, with a clean sheet.
 pub fn after_release(before: TrustRecord) -> TrustRecord {
+    after_notice(before)
+}
+
+/// Trust after a notice that a member's data have changed: on probation, with a clean sheet.
+pub fn after_notice(before: TrustRecord) -> TrustRecord {
     TrustRecord { standing: Standing::Probation, strikes: 0, clean_rounds: 0, ..before }
 }
 

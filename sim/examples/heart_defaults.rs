@@ -96,7 +96,7 @@ fn tasks() -> Vec<(&'static str, OwnedTask)> {
     vec![
         ("default", Box::new(default_task)),
         ("distance", Box::new(by_distance_alone)),
-        ("no trust", Box::new(|s| Ok(TaskSpec { trust: None, ..default_task(s)? }))),
+        ("no trust", Box::new(|s| Ok(TaskSpec { trust: None, history: None, ..default_task(s)? }))),
         (
             "clipping",
             with(AggregationRule::CenteredClipping { iterations: 3, radius_milli: 1_000 }),

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use fedledger_contract::profile::{apply, Profile};
 use fedledger_ledger::ids::{IdError, TaskId};
-use fedledger_ledger::task::{AggregationRule, TaskSpec, Weighting};
+use fedledger_ledger::task::TaskSpec;
 
 use crate::attack::{Alie, Attack, Backdoor, InnerProduct, Knowledge, LabelFlip, SignFlip, Sybil};
 use crate::data::{CsvOptions, Dataset};
@@ -68,18 +69,12 @@ pub fn default_task(scenario: &Scenario) -> Result<TaskSpec, FederationError> {
     scenario.task(task_id()?)
 }
 
-/// Plain averaging by examples: no admission, no trust.
+/// Plain averaging by examples: the contract's profile `plain`.
 ///
 /// # Errors
 /// When the model makes no schema.
 pub fn mean_task(scenario: &Scenario) -> Result<TaskSpec, FederationError> {
-    Ok(TaskSpec {
-        rule: AggregationRule::Mean,
-        weighting: Weighting::Examples,
-        norm_band: None,
-        trust: None,
-        ..default_task(scenario)?
-    })
+    Ok(apply(Profile::Plain, default_task(scenario)?, scenario.sites.len()))
 }
 
 fn task_id() -> Result<TaskId, IdError> {

@@ -24,7 +24,7 @@ use fedledger_contract::judge::{
 };
 use fedledger_contract::records::{HarmRecord, TrustRecord};
 use fedledger_contract::round::median_norm;
-use fedledger_contract::trust::{after_round_all, mark_of};
+use fedledger_contract::trust::{after_notice, after_round_all, mark_of};
 use fedledger_ledger::decision::{Deviation, RoundFailure, UpdateVerdict};
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::{Digest, IdError, MemberId};
@@ -208,6 +208,7 @@ impl Federation {
     /// When a member's update cannot be brought onto the grid.
     pub fn step(&mut self) -> Result<RoundReport, FederationError> {
         self.round += 1;
+        self.hear_notices();
         let updates = self.train();
         let values = self.quantise(&updates)?;
         let num_examples: Vec<u64> = updates.iter().map(|update| update.num_examples).collect();
@@ -250,6 +251,24 @@ impl Federation {
             model: self.schema.digest_of(&self.model)?,
             harm,
         })
+    }
+
+    /// Members whose data change in this round and that say so, as the contract hears them: before
+    /// anybody commits, and not from quarantine.
+    fn hear_notices(&mut self) {
+        let Some(past) = &mut self.past else { return };
+        for (k, trainer) in self.trainers.iter().enumerate() {
+            let changes = trainer.later.as_ref().is_some_and(|(round, _)| *round == self.round);
+            let heard = self.trust[k].standing != Standing::Quarantine;
+            if !(trainer.announces && changes && heard) {
+                continue;
+            }
+            let before = past.members.remove(&self.members[k]);
+            if let Some(anew) = before.and_then(|history| history.anew()) {
+                past.members.insert(self.members[k].clone(), anew);
+            }
+            self.trust[k] = after_notice(self.trust[k]);
+        }
     }
 
     /// The round as it stands before it is judged.

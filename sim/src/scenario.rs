@@ -138,6 +138,8 @@ pub struct ChangePoint {
     pub member: usize,
     /// First round on the changed data.
     pub round: u64,
+    /// Whether the member says so to the contract before it commits.
+    pub announced: bool,
     /// What it trains on from then on, standardised as before.
     pub train: Arc<Dataset>,
     /// What it is measured on from then on.
@@ -224,7 +226,7 @@ impl Scenario {
         let site = &self.sites[member];
         let train = Arc::new(change.changed(&site.train, seed));
         let test = Arc::new(change.changed(&site.test, seed));
-        self.changes.push(ChangePoint { member, round, train, test });
+        self.changes.push(ChangePoint { member, round, announced: false, train, test });
         self
     }
 
@@ -269,6 +271,7 @@ impl Scenario {
             training: self.training,
             data,
             later: self.change_of(member).map(|change| (change.round, Arc::clone(&change.train))),
+            announces: self.change_of(member).is_some_and(|change| change.announced),
             seed: self.seed,
             coalition: coalition.clone().filter(|_| self.hostile.contains(&member)),
         });

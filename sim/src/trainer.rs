@@ -113,6 +113,8 @@ pub struct Trainer {
     pub data: Arc<Dataset>,
     /// Rows that replace `data` from a round on: an honest change-point.
     pub later: Option<(u64, Arc<Dataset>)>,
+    /// Whether it announces that its data change.
+    pub announces: bool,
     /// Seed of the whole run.
     pub seed: u64,
     /// Its coalition, if it is hostile.

@@ -63,6 +63,13 @@ impl MemberHistory {
         self.observed.checked_sub(policy.settle_rounds + policy.baseline_rounds)
     }
 
+    /// What is left of it when the member's data have changed: what evaluators measured of its
+    /// cells is not shed with the baseline. Nothing when they measured none.
+    pub fn anew(&self) -> Option<Self> {
+        let sum = self.harm_milli.filter(|&sum| sum > 0)?;
+        Some(Self { harm_milli: Some(sum), ..Self::default() })
+    }
+
     /// Adds one deviation to what the member usually sends.
     pub(super) fn grow_usual(&mut self, deviation: &[i16]) {
         // The first round's update is like no later one.

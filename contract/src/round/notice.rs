@@ -13,8 +13,8 @@ use super::finish::write_trust;
 use super::submit::{in_phase, open_round};
 use crate::context::Context;
 use crate::history::MemberHistory;
-use crate::records::TrustRecord;
 use crate::state_key;
+use crate::trust::after_notice;
 
 /// From one notice to the next a member's baseline could have been made this many times.
 pub const NOTICE_BASELINES: u64 = 4;
@@ -43,16 +43,11 @@ pub(crate) fn announce(
     }
     context.state.put(&state_key::notice(task, member), &round);
     let key = state_key::history(task, member);
-    // What evaluators measured of its cells is not shed with the baseline.
-    match context.state.get::<MemberHistory>(&key).and_then(|history| history.harm_milli) {
-        Some(sum) if sum > 0 => {
-            let anew = MemberHistory { harm_milli: Some(sum), ..MemberHistory::default() };
-            context.state.put(&key, &anew);
-        }
-        _ => context.state.remove(&key),
+    match context.state.get::<MemberHistory>(&key).and_then(|history| history.anew()) {
+        Some(anew) => context.state.put(&key, &anew),
+        None => context.state.remove(&key),
     }
-    let after =
-        TrustRecord { standing: Standing::Probation, strikes: 0, clean_rounds: 0, ..before };
+    let after = after_notice(before);
     write_trust(context, (task, round), member, (before, after), TrustCause::DataChanged);
     Ok(())
 }

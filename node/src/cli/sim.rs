@@ -80,7 +80,7 @@ pub(super) struct RunArgs {
 pub(super) struct SweepArgs {
     #[command(flatten)]
     common: Common,
-    /// Rules in place of the scenario's contracts; separated by commas. `default`, `balanced`,
+    /// Rules in place of the scenario's contracts; separated by commas. `balanced`,
     /// `evaluated` and `strict` are whole contracts, `plain` is averaging with no defence, any other
     /// a rule by itself.
     #[arg(long, value_name = "RULES", value_delimiter = ',')]
@@ -368,14 +368,13 @@ fn run_sweep(context: &Context, args: &SweepArgs) -> Result<Exit, Failure> {
 
 fn contract_named(name: &str) -> Result<ContractChoice, Failure> {
     match name {
-        "default" => Ok(ContractChoice::default()),
         "balanced" => Ok(ContractChoice::of_profile(Profile::Balanced)),
         "evaluated" => Ok(ContractChoice::of_profile(Profile::Evaluated)),
         "strict" => Ok(ContractChoice::of_profile(Profile::Strict)),
         "plain" => Ok(ContractChoice::plain()),
         name => rule_named(name).map(ContractChoice::bare).ok_or_else(|| {
             Failure::usage(format!("no rule is called `{name}`"))
-                .hint("default, balanced, evaluated, strict, plain, median, trimmed_mean, krum, multi_krum, geometric_median, bulyan, centered_clipping")
+                .hint("balanced, evaluated, strict, plain, median, trimmed_mean, krum, multi_krum, geometric_median, bulyan, centered_clipping")
         }),
     }
 }

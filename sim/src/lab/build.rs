@@ -182,6 +182,8 @@ fn with_changes(source: &Source, mut scenario: Scenario) -> Result<Scenario, Run
         members.sort_unstable();
         for member in members {
             scenario = scenario.with_change(member, group.round, &group.change);
+            let change = scenario.changes.last_mut().expect("one was added");
+            change.announced = group.announced;
         }
     }
     Ok(scenario)

@@ -40,10 +40,8 @@ pub struct ContractChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
-    /// What a consortium gets unless it asks for something else.
+    /// The contract's balanced profile: what a consortium gets unless it asks for something else.
     #[default]
-    Default,
-    /// The contract's balanced profile: what history shows counts too.
     Balanced,
     /// The balanced profile with an evaluation phase that measures the harm of suspected cells.
     Evaluated,
@@ -109,7 +107,7 @@ impl ContractChoice {
             value.map_or(Switch::Off(Nothing::None), Switch::On)
         }
         Self {
-            profile: Profile::Default,
+            profile: Profile::Balanced,
             rule: Some(task.rule.clone()),
             byzantine: Some(task.byzantine),
             weighting: Some(task.weighting),
@@ -125,14 +123,12 @@ impl ContractChoice {
         let bare = Self { byzantine: None, ..self.clone() };
         let rule = self.rule.as_ref().map(rule_name);
         match rule {
-            None if bare == Self::default() => "default".to_owned(),
             None if bare == Self::plain() => "plain averaging".to_owned(),
             Some(name) if bare == Self::bare(self.rule.clone().expect("named")) => {
                 format!("{name} alone")
             }
             rule => {
                 let mut words = vec![match self.profile {
-                    Profile::Default => "default".to_owned(),
                     Profile::Balanced => "balanced".to_owned(),
                     Profile::Evaluated => "evaluated".to_owned(),
                     Profile::Strict => "strict".to_owned(),
@@ -141,9 +137,13 @@ impl ContractChoice {
                 words.extend(rule.map(|name| format!("with {name}")));
                 let off = |off: bool, word: &str| off.then(|| format!("no {word}"));
                 words.extend(off(matches!(self.norm_band, Some(Switch::Off(_))), "norm band"));
-                words.extend(off(matches!(self.trust, Some(Switch::Off(_))), "trust"));
+                match self.trust {
+                    Some(Switch::On(_)) => words.push("trust of its own".to_owned()),
+                    Some(Switch::Off(_)) => words.push("no trust".to_owned()),
+                    None => {}
+                }
                 match self.history {
-                    Some(Switch::On(_)) => words.push("with history".to_owned()),
+                    Some(Switch::On(_)) => words.push("history of its own".to_owned()),
                     Some(Switch::Off(_)) => words.push("no history".to_owned()),
                     None => {}
                 }
@@ -160,8 +160,7 @@ impl ContractChoice {
     /// When the model makes no schema.
     pub fn task(&self, scenario: &Scenario, left: usize) -> Result<TaskSpec, FederationError> {
         let mut task = match self.profile {
-            Profile::Default => scenario.task(TaskId::new("laboratory")?)?,
-            Profile::Balanced => filled(scenario, profile::Profile::Balanced)?,
+            Profile::Balanced => scenario.task(TaskId::new("laboratory")?)?,
             Profile::Evaluated => filled(scenario, profile::Profile::Evaluated)?,
             Profile::Strict => filled(scenario, profile::Profile::Strict)?,
             Profile::Plain => mean_task(scenario)?,
@@ -261,12 +260,11 @@ pub fn fields() -> Vec<Field> {
     vec![
         Field::default(
             "profile",
-            Shape::Choice(vec!["default", "balanced", "evaluated", "strict", "plain"]),
-            "default",
-            "`default` is what a consortium gets unless it asks for something else; `balanced` adds \
-             what many rounds show, from seven members on; `evaluated` also has members score what \
-             suspected cells do to the model; `strict` has lower limits; `plain` is \
-             averaging by examples with no defence.",
+            Shape::Choice(vec!["balanced", "evaluated", "strict", "plain"]),
+            "balanced",
+            "`balanced` is what a consortium gets unless it asks for something else; `evaluated` also \
+             has members score what suspected cells do to the model; `strict` has lower limits; \
+             `plain` is averaging by examples with no defence.",
         ),
         Field::optional("rule", Shape::Named(rules()), as_profile, "The aggregation rule."),
         Field::optional(

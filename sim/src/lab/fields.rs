@@ -177,6 +177,12 @@ pub(super) fn changes() -> Vec<Field> {
             "Who, by member id; none of them is drawn as an attacker.",
         ),
         Field::required("round", Shape::count(2, ROUNDS_MAX), "First round on the changed data."),
+        Field::default(
+            "announced",
+            Shape::Flag,
+            false,
+            "Whether they announce it to the contract before they commit.",
+        ),
         Field::required(
             "change",
             Shape::Named(super::data::change_variants()),

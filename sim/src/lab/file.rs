@@ -132,6 +132,9 @@ pub struct ChangeGroup {
     pub members: Vec<String>,
     /// The first round that is trained on the changed data.
     pub round: u64,
+    /// Whether the members announce it to the contract.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub announced: bool,
     /// What changes.
     pub change: Change,
 }

@@ -30,6 +30,7 @@ scenarios! {
     "wdbc-sweep-later",
     "backdoors",
     "defence-drift",
+    "defence-ablation",
     "defence-early",
     "defence-untargeted",
     "defence-backdoors",

@@ -4,7 +4,7 @@ use super::chart::{Chart, Series};
 use super::svg::escape;
 use super::{members, words};
 use crate::data::{Change, SiteShift, Skew};
-use crate::lab::contract::{ContractChoice, Profile};
+use crate::lab::contract::ContractChoice;
 use crate::lab::file::{ChangeGroup, ModelChoice};
 use crate::lab::results::{Bracket, MeasureName, RunResult, SeedResult};
 use crate::lab::stats::{mean, Mean};
@@ -153,22 +153,17 @@ fn change(group: &ChangeGroup) -> String {
             format!("other referrals: {:.0} % of the cases are of class 1", share * 100.0)
         }
     };
-    format!("{who}, from round {} on: {what}", group.round)
+    let told = if group.announced { ", announced to the contract" } else { "" };
+    format!("{who}, from round {} on{told}: {what}", group.round)
 }
 
 fn contract(contract: &ContractChoice) -> String {
-    if *contract == ContractChoice::default() {
-        return "the default: centered clipping around the last aggregate, admission by norm, trust \
-                with quarantine"
-            .to_owned();
-    }
-    let mut text = match contract {
-        _ if *contract == ContractChoice::of_profile(Profile::Balanced) => {
-            "the balanced profile: the default, and besides members that leave their own past together \
-             are put in quarantine"
-                .to_owned()
-        }
-        contract => contract.describe(),
+    let mut text = if *contract == ContractChoice::default() {
+        "the balanced profile: admission by norm, a rule that withstands f, trust, and quarantine for \
+         members that are far off or leave their own past together"
+            .to_owned()
+    } else {
+        contract.describe()
     };
     if let Some(f) = contract.byzantine {
         text += &format!("; f = {f}");
