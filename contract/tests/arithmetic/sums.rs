@@ -70,13 +70,13 @@ proptest! {
         let terms = Terms { f, weights: &vec![1; n], start: None, seed: 0 };
         let of = |rule| aggregate_on(&rule, matrix(&rows).view(), &terms).expect("in range").values;
         let (median, trimmed) = (of(AggregationRule::Median), of(AggregationRule::TrimmedMean));
-        for column in 0..rows[0].len() {
+        for (column, (&median, &trimmed)) in median.iter().zip(&trimmed).enumerate() {
             let mut values: Vec<i128> = rows.iter().map(|row| i128::from(row[column])).collect();
             values.sort_unstable();
             let middle = values[(n - 1) / 2] + values[n / 2];
-            prop_assert!(is_half_even(middle, 2, i128::from(median[column])));
+            prop_assert!(is_half_even(middle, 2, i128::from(median)));
             let (sum, count) = (values[f..n - f].iter().sum(), (n - 2 * f) as i128);
-            prop_assert!(is_half_even(sum, count, i128::from(trimmed[column])));
+            prop_assert!(is_half_even(sum, count, i128::from(trimmed)));
         }
     }
 
@@ -134,7 +134,7 @@ proptest! {
         let mut sorted = norms.clone();
         sorted.sort_unstable_by(|a, b| b.cmp(a));
         let threshold = sorted[2 * f * (n - f) / n];
-        for column in 0..d {
+        for (column, &mean) in found.iter().enumerate() {
             let scaled = all.iter().zip(&norms).map(|(row, &norm)| {
                 let q = i128::from(row[column]);
                 if norm <= threshold {
@@ -145,7 +145,7 @@ proptest! {
                 let floor = product.div_euclid(1 << 30);
                 if is_half_even(product, 1 << 30, floor) { floor } else { floor + 1 }
             });
-            prop_assert!(is_half_even(scaled.sum(), n as i128, i128::from(found[column])));
+            prop_assert!(is_half_even(scaled.sum(), n as i128, i128::from(mean)));
         }
     }
 
