@@ -1,6 +1,6 @@
 //! One block: from a state and a block's contents to the next state, entries and receipts.
 
-use fedledger_ledger::block::{Block, BlockBody, ValidatorSet};
+use fedledger_ledger::block::{Block, BlockBody, ValidatorSet, BLOCK_TIME_MAX};
 use fedledger_ledger::decision::Decision;
 use fedledger_ledger::entry::{Entry, EntryBody, Receipt, Rejection};
 use fedledger_ledger::ids::{Height, RoundNumber, TaskId, TimeMs};
@@ -78,6 +78,14 @@ pub enum BlockError {
     TimeNotAfter {
         /// Time of the previous block.
         previous: TimeMs,
+        /// The block's.
+        found: TimeMs,
+    },
+    /// It is later than any block can be.
+    #[error("the block's time is {found} ms, the latest that a block can have is {max} ms")]
+    TimeTooLate {
+        /// The latest time of a block.
+        max: TimeMs,
         /// The block's.
         found: TimeMs,
     },
@@ -206,6 +214,10 @@ fn check_header(
     }
     if input.time <= head.time {
         return Err(BlockError::TimeNotAfter { previous: head.time, found: input.time });
+    }
+    // At the end of time no deadline would lie ahead, and rounds would fail one after the other.
+    if input.time > BLOCK_TIME_MAX {
+        return Err(BlockError::TimeTooLate { max: BLOCK_TIME_MAX, found: input.time });
     }
     let found = input.transactions.len();
     if found > BLOCK_TRANSACTIONS_MAX {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use fedledger_ledger::block::BLOCK_TIME_MAX;
 use fedledger_ledger::codec::to_canonical;
 use fedledger_ledger::entry::EntryBody;
 use fedledger_ledger::genesis::Genesis;
-use fedledger_ledger::ids::{Height, MemberId, TaskId};
+use fedledger_ledger::ids::{Height, MemberId, TaskId, TimeMs};
 use fedledger_ledger::limits::{GENESIS_BYTES_MAX, MEMBERS_MAX, TASKS_RUNNING_MAX};
 use thiserror::Error;
 
@@ -29,6 +30,16 @@ pub enum GenesisError {
         found: usize,
         /// The limit.
         max: usize,
+    },
+    /// No block can be later.
+    #[error(
+        "genesis begins at {found} ms, after which no block can follow: the latest is {max} ms"
+    )]
+    TimeTooLate {
+        /// The latest time of a block.
+        max: TimeMs,
+        /// When it begins.
+        found: TimeMs,
     },
     /// There are no members, or too many.
     #[error("genesis has {found} members, expected 1 to {max}")]
@@ -78,6 +89,9 @@ pub fn genesis(document: &Genesis) -> Result<BlockEffects, GenesisError> {
     let found = to_canonical(document).len();
     if found > GENESIS_BYTES_MAX {
         return Err(GenesisError::TooLong { found, max: GENESIS_BYTES_MAX });
+    }
+    if document.time >= BLOCK_TIME_MAX {
+        return Err(GenesisError::TimeTooLate { max: BLOCK_TIME_MAX, found: document.time });
     }
     let found = document.members.len();
     if found == 0 || found > MEMBERS_MAX {

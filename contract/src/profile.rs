@@ -196,7 +196,7 @@ pub fn bounds(task: &TaskSpec, members: usize) -> Vec<String> {
             "two or more of f = {f} members that begin to drift together after round {} are \
              quarantined once their common drift exceeds {} times what noise does; drift from \
              round 1 on, and drift of a single member, are not",
-            history.settle_rounds + history.baseline_rounds,
+            u64::from(history.settle_rounds) + u64::from(history.baseline_rounds),
             milli(history.shift_milli),
         ),
     });

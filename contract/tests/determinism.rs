@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 
 use fedledger_ledger::decision::{OutcomeResult, Reason, Verdict};
-use fedledger_ledger::entry::{EntryBody, Receipt, Rejection};
+use fedledger_ledger::entry::{EntryBody, Receipt, Rejection, TrustCause};
 use fedledger_ledger::ids::Digest;
 use scenario::{play, replay, Run};
 
@@ -80,7 +80,7 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
     let mut rules = BTreeSet::new();
     let (mut reasons, mut verdicts) = (BTreeSet::new(), BTreeSet::new());
     let mut rejections: Vec<Rejection> = Vec::new();
-    let mut failed_rounds = 0;
+    let (mut failed_rounds, mut replayed_rounds, mut notices) = (0, 0, 0);
     for entry in replay(&run).unwrap().into_iter().flat_map(|block| block.entries) {
         match entry.body {
             EntryBody::UpdateVerdict { verdict, .. } => {
@@ -94,6 +94,8 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
                 }
                 OutcomeResult::Failed { .. } => failed_rounds += 1,
             },
+            EntryBody::RoundReplayed { .. } => replayed_rounds += 1,
+            EntryBody::TrustChanged { cause: TrustCause::DataChanged, .. } => notices += 1,
             EntryBody::Transaction { receipt: Receipt::Refused { rejection }, .. }
                 if rejections.iter().all(|one| discriminant(one) != discriminant(&rejection)) =>
             {
@@ -104,7 +106,7 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
     }
     assert_eq!(aggregated.len(), tasks::tasks().len(), "{aggregated:?}");
     assert!(aggregated.values().all(|rounds| *rounds >= 4), "{aggregated:?}");
-    assert_eq!(rules.len(), 8, "all eight rules led to a model");
+    assert_eq!(rules.len(), 11, "all rules, and pre-aggregated ones, led to a model");
     let expected = [
         Reason::Clean,
         Reason::NotSelected,
@@ -119,6 +121,9 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
         Reason::MemberQuarantined,
         Reason::MemberOnProbation,
         Reason::LengthMismatch,
+        Reason::MovedTogether,
+        Reason::HarmfulTogether,
+        Reason::CellLeftOut,
     ];
     let missing: Vec<_> = expected.iter().filter(|one| !reasons.contains(one)).collect();
     assert!(missing.is_empty(), "no verdict has the reasons {missing:?}");
@@ -126,6 +131,8 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
         [Verdict::Accept, Verdict::Clip, Verdict::DownWeight, Verdict::Reject, Verdict::Quarantine];
     assert_eq!(verdicts, BTreeSet::from(every));
     assert!(failed_rounds > 0);
+    assert!(replayed_rounds > 1, "the rounds after one that was gone back to are replayed");
+    assert_eq!(notices, 2, "a notice in each task with a history");
     let refused = |expected: Rejection| {
         rejections.iter().any(|one| discriminant(one) == discriminant(&expected))
     };

@@ -16,7 +16,7 @@ use fedledger_ledger::transaction::{Action, CandidateScore};
 
 use super::consortium::{chain_id, member_id, signing_key};
 use super::lcg::Lcg;
-use super::tasks::MEMBERS;
+use super::tasks::{drift_from, MEMBERS};
 
 /// One transaction to be, with the blob that its member publishes beside it.
 pub struct Act {
@@ -41,16 +41,29 @@ pub fn new_validator_key() -> SigningKey {
     signing_key(1, 9)
 }
 
-/// A change of the validator set on the way: proposed in block 3, approved by all in block 4.
+/// Changes on the way, each proposed in one block and approved by all in the next: of the validator
+/// set, and back to an earlier model with the rounds since then replayed without one member.
 pub fn governance(height: Height) -> Vec<Strand> {
     let key = PublicKey::of(&new_validator_key());
-    let change = Change::RotateKey { member: member_id(1), role: KeyRole::Validator, key };
+    let rotate = Change::RotateKey { member: member_id(1), role: KeyRole::Validator, key };
+    let roll_back = Change::RollBack {
+        task: TaskId::new("median").expect("a short slug is an id"),
+        round: RoundNumber(2),
+        without: vec![member_id(3)],
+        replay: true,
+        reason: "to see that it comes to the same bits".into(),
+    };
     let act = |member, action| vec![Act { member, action, blob: None }];
+    let propose = |change| vec![act(0, Action::ProposeChange { change })];
+    let approve = |change: Change| {
+        let change = change.digest();
+        (1..MEMBERS).map(|member| act(member, Action::Approve { change })).collect()
+    };
     match height.0 {
-        3 => vec![act(0, Action::ProposeChange { change })],
-        4 => (1..MEMBERS)
-            .map(|member| act(member, Action::Approve { change: change.digest() }))
-            .collect(),
+        3 => propose(rotate),
+        4 => approve(rotate),
+        20 => propose(roll_back),
+        21 => approve(roll_back),
         _ => Vec::new(),
     }
 }
@@ -97,7 +110,14 @@ impl Desk<'_> {
     fn values(&self, member: usize, factor_milli: i32) -> Vec<i32> {
         let mut direction = self.seeds(&[]);
         let mut noise = self.seeds(&[1 + member as u64]);
-        let value = |_| (direction.within(8_000) + noise.within(2_000)) * factor_milli / 1_000;
+        let mut drift = Lcg::of(&[7]);
+        // The last two members move in one direction, by less than makes an outlier.
+        let drifting = drift_from(&self.task).is_some_and(|from| self.open.round.0 >= from);
+        let drifting = drifting && member + 2 >= MEMBERS;
+        let value = |_| {
+            let away = if drifting { drift.within(3_000) } else { 0 };
+            (direction.within(8_000) + noise.within(2_000)) * factor_milli / 1_000 + away
+        };
         (0..self.schema.parameters()).map(value).collect()
     }
 
@@ -141,6 +161,15 @@ impl Desk<'_> {
             (0..MEMBERS).map(|member| (member, self.honest(member))).collect();
         let mut replace = |member, strand| drop(strands.insert(member, strand));
         match self.open.round.0 {
+            // Drift shows where nothing else is wrong; a member gives notice that its data changed.
+            2 if drift_from(&self.task).is_some() => {
+                let (task, round) = (self.task.clone(), self.open.round);
+                let action =
+                    Action::AnnounceDataChange { task, round, reason: "another scanner".into() };
+                let notice = Act { member: 3, action, blob: None };
+                replace(3, [notice].into_iter().chain(self.honest(3)).collect());
+            }
+            _ if drift_from(&self.task).is_some() => {}
             // A copy, and a commitment that is sent twice.
             2 => {
                 let copy = self.commit(CULPRIT, self.blob(5, 1_000));
@@ -194,7 +223,8 @@ impl Desk<'_> {
         };
         let mut updates = BTreeMap::new();
         for act in self.commitments().into_iter().flatten() {
-            let update = Digest::of(&act.blob.expect("a commitment comes with its blob"));
+            let Some(blob) = act.blob else { continue };
+            let update = Digest::of(&blob);
             let committed = view.commitment(&self.task, &member_id(act.member));
             let commitment = self.opening(act.member, update).commitment();
             if committed.is_some_and(|record| record.commitment == commitment) {
@@ -215,12 +245,15 @@ impl Desk<'_> {
             .collect()
     }
 
-    /// Losses under which the median evaluator prefers another candidate in every round; in round
-    /// 3 one member does not answer.
+    /// Losses under which the median evaluator prefers another candidate in every round, and the
+    /// model without a suspected cell to all others; in round 3 one member does not answer.
     fn evaluations(&self) -> Vec<Strand> {
         let loss = |member: usize, at: usize| {
             let favourite = self.open.round.0 as usize % self.open.candidates.len();
             let noise = self.seeds(&[99, member as u64, at as u64]).below(20_000);
+            if self.open.candidates[at].without.is_some() {
+                return noise + 350_000;
+            }
             noise + if at == favourite && member != CULPRIT { 400_000 } else { 430_000 }
         };
         let scores = |member| {

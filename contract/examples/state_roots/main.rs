@@ -47,7 +47,9 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    // One thread is this one: WebAssembly has no other.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    let pool = if threads == 1 { pool.use_current_thread().build() } else { pool.build() };
     let pool = pool.expect("the system gives a few threads");
     pool.install(|| {
         let run = scenario::play(shuffle);

@@ -1,4 +1,5 @@
-//! The ledger: nine tasks of seven members, over all rules and every kind of bad submission.
+//! The ledger: fifteen tasks of seven members, over all rules, every kind of bad submission, drift
+//! that the history finds, harm that evaluators measure, and rounds that are replayed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,7 +155,10 @@ fn is_settled(key: &[u8]) -> bool {
     let (first, last) = (key.split('/').next(), key.rsplit('/').next().unwrap_or_default());
     match first {
         Some("chain" | "members" | "member" | "nonce" | "key" | "tasks") => true,
-        Some("task") => last == "spec" || last == "progress" || key.contains("/trust/"),
+        Some("task") => {
+            let of_members = ["/trust/", "/history/", "/notice/"];
+            last == "spec" || last == "progress" || of_members.iter().any(|part| key.contains(part))
+        }
         Some("idx") => last.bytes().any(|byte| !byte.is_ascii_digit()),
         _ => false,
     }

@@ -1,9 +1,11 @@
-//! The tasks: every rule, with and without norm band, trust, weights by examples and evaluation.
+//! The tasks: every rule and pre-aggregation, with and without norm band, trust, weights by examples,
+//! evaluation, history, and the harm of suspected cells.
 
 use fedledger_contract::canonical::Schema;
 use fedledger_ledger::ids::TaskId;
 use fedledger_ledger::task::{
-    AggregationRule, EvaluationSpec, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, PreAggregation, TaskSpec,
+    TensorSpec, TrustPolicy, Weighting,
 };
 
 /// Number of members: the fewest with which Bulyan withstands one.
@@ -15,11 +17,46 @@ const SMALL: u64 = 3_001;
 /// Parameters of the others: over the 2^16 values that one thread sums at a time.
 const LARGE: u64 = 66_003;
 
+/// The history judges from round 5 on, and one round in a cell is enough, so that eight rounds show
+/// all that it does.
+const HISTORY: HistoryPolicy = HistoryPolicy {
+    sketch_width: 64,
+    settle_rounds: 0,
+    baseline_rounds: 4,
+    bond_milli: 1_000,
+    shift_milli: 1_000,
+    lead_milli: 0,
+    rounds_in_a_row: 1,
+};
+const HARM: HarmPolicy =
+    HarmPolicy { observed_rounds: 3, cosine_milli: 500, allowance_milli: 500, limit_milli: 8_000 };
+
+/// From which round on two members drift together in this task, if they do; see `acts.rs`.
+pub fn drift_from(task: &TaskId) -> Option<u64> {
+    match task.as_str() {
+        // Before any baseline: what evaluators measure is all that shows it.
+        "measured" => Some(2),
+        "remembered" => Some(1 + u64::from(HISTORY.baseline_rounds)),
+        _ => None,
+    }
+}
+
 /// All tasks, by id.
 pub fn tasks() -> Vec<TaskSpec> {
     use AggregationRule as Rule;
     let centered = Rule::CenteredClipping { iterations: 3, radius_milli: 1_000 };
     let geometric = Rule::GeometricMedian { iterations: 8 };
+    let divided =
+        Rule::DivideAndConquer { coordinates: Some(500), iterations: 3, removed_milli: 1_500 };
+    let mixed = Rule::PreAggregated {
+        stages: vec![PreAggregation::NearestNeighbours, PreAggregation::AdaptiveClipping],
+        rule: Box::new(Rule::TrimmedMean),
+    };
+    let bucketed = Rule::PreAggregated {
+        stages: vec![PreAggregation::AdaptiveClipping, PreAggregation::Bucketing { size: 2 }],
+        rule: Box::new(geometric.clone()),
+    };
+    let measured = EvaluationSpec { candidates: Vec::new(), window_ms: 3_000, harm: Some(HARM) };
     let examples =
         |task: TaskSpec| TaskSpec { weighting: Weighting::Examples, norm_band: None, ..task };
     let evaluated = EvaluationSpec {
@@ -33,16 +70,28 @@ pub fn tasks() -> Vec<TaskSpec> {
         harm: None,
     };
     vec![
+        task("bucketed", bucketed, LARGE),
         TaskSpec { updates_min: 7, ..task("bulyan", Rule::Bulyan, SMALL) },
         task("centered", centered, SMALL),
+        task("divided", divided, SMALL),
         TaskSpec { evaluation: Some(evaluated), ..task("evaluated", Rule::Median, SMALL) },
+        task("filtered", Rule::FilteredTrimmedMean { iterations: 8 }, SMALL),
         examples(task("geometric", geometric, LARGE)),
         task("krum", Rule::Krum { neighbours: None }, SMALL),
         TaskSpec { trust: None, ..examples(task("mean", Rule::Mean, SMALL)) },
+        TaskSpec { evaluation: Some(measured), ..drifting("measured", LARGE) },
         task("median", Rule::Median, SMALL),
+        task("mixed", mixed, SMALL),
         task("multi-krum", Rule::MultiKrum { neighbours: Some(3), selected: Some(4) }, LARGE),
+        drifting("remembered", SMALL),
         task("trimmed", Rule::TrimmedMean, SMALL),
     ]
+}
+
+/// A task whose history is judged, with f = 2: it takes two to move together.
+fn drifting(id: &str, parameters: u64) -> TaskSpec {
+    let task = task(id, AggregationRule::TrimmedMean, parameters);
+    TaskSpec { byzantine: 2, history: Some(HISTORY), ..task }
 }
 
 fn task(id: &str, rule: AggregationRule, parameters: u64) -> TaskSpec {

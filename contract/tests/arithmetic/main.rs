@@ -1,6 +1,11 @@
-//! The integer arithmetic against the definitions, written out in wider numbers. `PROPTEST_CASES`
-//! says how many cases each property gets; `scripts/arithmetic.sh` asks for a million.
+//! The integer arithmetic against the definitions, written out in wider numbers: what `integer` has,
+//! and what the contract makes of it. `PROPTEST_CASES` says how many cases each property gets;
+//! `scripts/arithmetic.sh` asks for a million.
 #![allow(missing_docs)]
+
+mod canonical;
+mod steps;
+mod sums;
 
 use fedledger_contract::integer::{
     div_half_even, gcd, isqrt_u128, median_u128, wide_mul, CountDivider, WeightDivider,
