@@ -16,8 +16,8 @@ const SPAN: usize = 1 << 12;
 /// # Panics
 /// When a value has a magnitude of 2^24 or more: updates and their differences have not.
 pub fn norms_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
-    let zero = vec![0; updates.ncols()];
-    distances_squared_to(updates, &zero)
+    let matrix = rows_contiguous(updates);
+    distances(&Matrix::new(rows_of(&matrix)), None, DIFFERENCE_LIMIT).expect(IN_RANGE)
 }
 
 /// ‖x_i − centre‖² of each row of `updates` (n × d), in squared quanta.
@@ -28,7 +28,7 @@ pub fn norms_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
 pub fn distances_squared_to(updates: ArrayView2<'_, i32>, centre: &[i32]) -> Vec<u128> {
     assert_eq!(centre.len(), updates.ncols(), "the centre has one value for each parameter");
     let matrix = rows_contiguous(updates);
-    distances(&Matrix::new(rows_of(&matrix)), centre, DIFFERENCE_LIMIT).expect(IN_RANGE)
+    distances(&Matrix::new(rows_of(&matrix)), Some(centre), DIFFERENCE_LIMIT).expect(IN_RANGE)
 }
 
 /// ‖x_i − x_j‖² of every two rows of `updates` (n × d), in squared quanta: n × n, row-major,
@@ -45,13 +45,20 @@ pub fn pairwise_distances_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
 const DIFFERENCE_LIMIT: u32 = 1 << 24;
 const IN_RANGE: &str = "updates and their differences are below 2^24 in magnitude";
 
-/// Distances of rows to a point.
-pub(super) fn to_point(matrix: &Matrix<'_>, point: &[i32]) -> Result<Vec<u128>, OutOfRange> {
+/// Distances of rows to a point, to zero when it is absent.
+pub(super) fn to_point(
+    matrix: &Matrix<'_>,
+    point: Option<&[i32]>,
+) -> Result<Vec<u128>, OutOfRange> {
     distances(matrix, point, VALUE_LIMIT.unsigned_abs())
 }
 
 /// The same for values below `limit` in magnitude, which is at most 2^24.
-fn distances(matrix: &Matrix<'_>, point: &[i32], limit: u32) -> Result<Vec<u128>, OutOfRange> {
+fn distances(
+    matrix: &Matrix<'_>,
+    point: Option<&[i32]>,
+    limit: u32,
+) -> Result<Vec<u128>, OutOfRange> {
     blocks::sum(&matrix.with_point(point), matrix.n(), |rows, totals| {
         let (point, rows) = rows.split_last().expect("the point is the last row");
         let mut greatest = 0;
