@@ -88,14 +88,20 @@ pub(super) fn fill(
         .finish()
 }
 
-/// Sums over the blocks what `kernel` adds to `size` totals for each; it says whether the values
-/// that it read are in range.
+/// Blocks that are one piece where there are many: what a kernel waits for at the beginning of each
+/// piece then counts less.
+pub(super) const LONG: usize = 4;
+
+/// Sums over pieces of at most `LONG` blocks what `kernel` adds to `size` totals for each; it says
+/// whether the values that it read are in range.
 pub(super) fn sum(
     matrix: &Matrix<'_>,
     size: usize,
     kernel: impl Fn(&[&[i32]], &mut [u128]) -> bool + Sync,
 ) -> Result<Vec<u128>, OutOfRange> {
-    let (d, block) = (matrix.d(), matrix.block());
+    let d = matrix.d();
+    // As short as they are for others where threads would not share the work evenly otherwise.
+    let block = matrix.block() * if d < 64 * BLOCK { 1 } else { LONG };
     sum_parts(d.div_ceil(block), size, |part, scratch, totals| {
         let from = part * block;
         kernel(&matrix.pieces(from, block.min(d - from), scratch), totals)

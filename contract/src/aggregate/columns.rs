@@ -23,7 +23,7 @@ use crate::integer::CountDivider;
 /// Vectors that are worked on side by side.
 const VECTORS: usize = 4;
 /// How many steps before it is worked on a piece of memory is asked for.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 /// A number of columns that every instruction set's vectors divide.
 pub(super) const TILE_COLUMNS: usize = 64;
 
@@ -177,12 +177,7 @@ fn load<S: Simd>(rows: &[&[S::i32s]], from: usize, inputs: &mut Places<S::i32s>)
 
 /// Brings the columns of `VECTORS` vectors into the plan's order.
 #[inline(always)]
-fn sort<S: Simd>(
-    simd: S,
-    plan: &Plan,
-    inputs: &[Tile<S::i32s>],
-    places: &mut Places<S::i32s>,
-) {
+fn sort<S: Simd>(simd: S, plan: &Plan, inputs: &[Tile<S::i32s>], places: &mut Places<S::i32s>) {
     let mut first = 0;
     for &size in &plan.groups {
         let group = first..first + size;

@@ -6,7 +6,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::blocks::BLOCK;
+use super::blocks::{BLOCK, LONG};
 use super::{blocks, simd, OutOfRange};
 use crate::integer::CountDivider;
 
@@ -46,7 +46,7 @@ enum Point<'a> {
 }
 
 /// As many zeros as are ever asked for in one piece.
-static ZEROS: [i32; BLOCK] = [0; BLOCK];
+static ZEROS: [i32; LONG * BLOCK] = [0; LONG * BLOCK];
 
 impl<'a> Matrix<'a> {
     pub(super) fn new(members: Vec<&'a [i32]>) -> Self {
@@ -111,7 +111,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// `length` columns of every row from `from` on, at most a block; rows that have to be made are made in
+    /// `length` columns of every row from `from` on, at most `LONG` blocks; rows that have to be made are made in
     /// `scratch`.
     pub(super) fn pieces<'b>(
         &self,

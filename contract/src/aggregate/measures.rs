@@ -2,14 +2,15 @@
 
 use ndarray::ArrayView2;
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 use super::matrix::Matrix;
 use super::{blocks, pairs, rows_contiguous, rows_of, simd, OutOfRange};
 use crate::canonical::VALUE_LIMIT;
 use crate::integer::wide_mul;
 
-/// Columns whose squares and products are summed in 64 bits: 2^12 of them, each up to 2^50.
-const SPAN: usize = 1 << 12;
+/// Columns whose squares and products are summed in 64 bits: 2^14 of them, each below 2^46.
+const SPAN: usize = 1 << 14;
 
 /// Σ q² of each row of `updates` (n × d), in squared quanta.
 ///
@@ -71,7 +72,7 @@ fn distances(
     })
 }
 
-/// Squared distance over a block, at most 2^12 squares up to 2^50, and the greatest magnitude of a
+/// Squared distance over a piece, at most 2^14 squares below 2^50, and the greatest magnitude of a
 /// value.
 struct Distance<'a> {
     row: &'a [i32],
@@ -94,26 +95,32 @@ impl WithSimd for Distance<'_> {
     }
 }
 
-/// ⟨a, b⟩ of values below 2^23 in magnitude.
-pub(super) fn dot(a: &[i32], b: &[i32]) -> i128 {
-    let blocks = a.chunks(SPAN).zip(b.chunks(SPAN));
-    blocks.map(|(a, b)| i128::from(simd::run(Dot { a, b }))).sum()
+/// ⟨a, b⟩, ‖a‖² and ‖b‖² of values below 2^23 in magnitude.
+fn dots(a: &[i32], b: &[i32]) -> [i128; 3] {
+    let blocks = a.par_chunks(SPAN).zip(b.par_chunks(SPAN));
+    blocks
+        .map(|(a, b)| simd::run(Dots { a, b }).map(i128::from))
+        .reduce(|| [0; 3], |x, y| [x[0] + y[0], x[1] + y[1], x[2] + y[2]])
 }
 
-struct Dot<'a> {
+struct Dots<'a> {
     a: &'a [i32],
     b: &'a [i32],
 }
 
-impl WithSimd for Dot<'_> {
-    type Output = i64;
+impl WithSimd for Dots<'_> {
+    type Output = [i64; 3];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> i64 {
-        self.a
-            .iter()
-            .zip(self.b)
-            .fold(0i64, |sum, (&a, &b)| sum.wrapping_add(i64::from(a).wrapping_mul(i64::from(b))))
+    fn with_simd<S: Simd>(self, _: S) -> [i64; 3] {
+        let (mut product, mut a_square, mut b_square) = (0i64, 0i64, 0i64);
+        for (&a, &b) in self.a.iter().zip(self.b) {
+            let (a, b) = (i64::from(a), i64::from(b));
+            product = product.wrapping_add(a.wrapping_mul(b));
+            a_square = a_square.wrapping_add(a.wrapping_mul(a));
+            b_square = b_square.wrapping_add(b.wrapping_mul(b));
+        }
+        [product, a_square, b_square]
     }
 }
 
@@ -124,7 +131,8 @@ impl WithSimd for Dot<'_> {
 /// When the lengths differ.
 pub fn cosine_micro(a: &[i32], b: &[i32]) -> i64 {
     assert_eq!(a.len(), b.len(), "both vectors have one value for each parameter");
-    cosine_of(dot(a, b), dot(a, a).unsigned_abs(), dot(b, b).unsigned_abs())
+    let [product, a_square, b_square] = dots(a, b);
+    cosine_of(product, a_square.unsigned_abs(), b_square.unsigned_abs())
 }
 
 /// The cosine from ⟨a, b⟩, ‖a‖² and ‖b‖², as [`cosine_micro`] rounds it.

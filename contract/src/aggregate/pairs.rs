@@ -1,8 +1,9 @@
 //! Squared distances between every two rows, exact.
 //!
 //! ‖x − y‖² = ‖x‖² + ‖y‖² − 2·⟨x, y⟩ loses the difference of close vectors in floats, but not in
-//! integers. Products come from `products.rs`, block by block. Magnitudes up to 2^24, as differences
-//! of updates have them, give squared differences up to 2^50 and sums over a block up to 2^62.
+//! integers. Products come from `products.rs`, piece by piece. Magnitudes below 2^24, as differences
+//! of updates have them, give squared differences below 2^50 and sums over a piece of at most 2^14
+//! columns below 2^64.
 
 use super::blocks;
 use super::matrix::Matrix;
@@ -25,9 +26,10 @@ pub(super) fn pairwise_below(matrix: &Matrix<'_>, limit: u32) -> Result<Vec<u128
     Ok(distances)
 }
 
-/// Adds ‖x_i − x_j‖² over at most a block of columns to `totals` (n × n), above the diagonal; the
+/// Adds ‖x_i − x_j‖² over at most 2^14 columns to `totals` (n × n), above the diagonal; the
 /// greatest magnitude of a value. With one of 2^24 or more the totals mean nothing.
 pub(super) fn add_distances(rows: &[&[i32]], totals: &mut [u128]) -> u32 {
+    assert!(rows.first().is_none_or(|row| row.len() <= 1 << 14), "at most 2^14 columns");
     let n = rows.len();
     let mut products = vec![0i64; n * n];
     let greatest = add_products(rows, &mut products);

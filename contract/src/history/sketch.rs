@@ -90,7 +90,18 @@ fn project(row: &[i32], width: usize, seed: &Digest) -> Vec<i64> {
         return row.iter().map(|&value| i64::from(value)).collect();
     }
     let key = u64::from_le_bytes(seed.0[..8].try_into().expect("a digest has 32 bytes"));
-    simd::run(Projection { row, width, key })
+    // Every block takes one draw for its turn, and one for the signs of each 64 values.
+    let draws = (BLOCKS * (1 + width.div_ceil(SIGNS))) as u64;
+    let parts = row.par_chunks(BLOCKS * width).enumerate();
+    let project =
+        |(part, row)| simd::run(Projection { row, width, key, draw: part as u64 * draws });
+    parts.map(project).reduce(
+        || vec![0; width],
+        |mut sums, added| {
+            sums.iter_mut().zip(added).for_each(|(sum, added)| *sum += added);
+            sums
+        },
+    )
 }
 
 /// Blocks whose signed values are summed in 32 bits: 2^8 of them, each below 2^23.
@@ -98,10 +109,13 @@ const BLOCKS: usize = 256;
 /// Values whose signs are one draw.
 const SIGNS: usize = 64;
 
+/// At most `BLOCKS` blocks of a row.
 struct Projection<'a> {
     row: &'a [i32],
     width: usize,
     key: u64,
+    /// The first draw's number.
+    draw: u64,
 }
 
 impl WithSimd for Projection<'_> {
@@ -109,30 +123,22 @@ impl WithSimd for Projection<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Vec<i64> {
-        let Self { row, width, key } = self;
-        let mut counter = 0;
+        let Self { row, width, key, mut draw } = self;
         let mut next = || {
-            counter += 1;
-            splitmix64(key, counter - 1)
+            draw = draw.wrapping_add(1);
+            splitmix64(key, draw.wrapping_sub(1))
         };
-        let mut sums = vec![0i64; width];
         // Number j + turn, which is taken modulo the width only at the end.
         let mut turned = vec![0i32; 2 * width];
-        for blocks in row.chunks(BLOCKS * width) {
-            for block in blocks.chunks(width) {
-                let turn = (next() % width as u64) as usize;
-                let targets = turned[turn..turn + block.len()].chunks_mut(SIGNS);
-                for (values, targets) in block.chunks(SIGNS).zip(targets) {
-                    add_signed(values, next(), targets);
-                }
-            }
-            let (low, high) = turned.split_at_mut(width);
-            for (sum, (low, high)) in sums.iter_mut().zip(low.iter_mut().zip(high)) {
-                *sum = sum.wrapping_add(i64::from(*low)).wrapping_add(i64::from(*high));
-                (*low, *high) = (0, 0);
+        for block in row.chunks(width) {
+            let turn = (next() % width as u64) as usize;
+            let targets = turned[turn..turn + block.len()].chunks_mut(SIGNS);
+            for (values, targets) in block.chunks(SIGNS).zip(targets) {
+                add_signed(values, next(), targets);
             }
         }
-        sums
+        let (low, high) = turned.split_at(width);
+        low.iter().zip(high).map(|(&low, &high)| i64::from(low) + i64::from(high)).collect()
     }
 }
 
