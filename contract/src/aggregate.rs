@@ -7,8 +7,8 @@
 //! a second implementation in any language can be exact.
 //!
 //! Why nothing overflows: n ≤ 128 and |q| < 2^23, so sums over members are below 2^30 and fit i32;
-//! squares and products of differences are at most 2^50, so a block of 2^12 columns sums to at most
-//! 2^62 in u64, and d ≤ 5·10^7 columns to less than 2^77 in u128. The inner loops use wrapping
+//! squares of differences of updates and of their differences are below 2^50, so a piece of 2^14
+//! columns sums to less than 2^64 in u64, and d ≤ 5·10^7 columns to less than 2^77 in u128. The inner loops use wrapping
 //! operations on the strength of these bounds, because a check in each lane would keep them from
 //! being vectorised; a value out of range is noticed by the same pass, and its result thrown away.
 //! Which vectors compute is chosen when the program runs (`simd.rs`), and all compute the same.
@@ -36,7 +36,9 @@ mod pairs;
 mod plan;
 mod pre_aggregation;
 mod precondition;
-mod simd;
+mod products;
+mod sample;
+pub(crate) mod simd;
 mod span;
 mod spectral;
 mod trimmed_mean;

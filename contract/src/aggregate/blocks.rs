@@ -1,10 +1,11 @@
 //! The columns in blocks, which are independent and may run on any number of threads.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::matrix::Matrix;
-use super::OutOfRange;
-use crate::canonical::first_out_of_range;
+use super::{simd, OutOfRange};
+use crate::canonical::{first_out_of_range, VALUE_LIMIT};
 
 /// Columns of one block: 25 rows of it fill half of a second-level cache.
 pub(super) const BLOCK: usize = 4096;
@@ -20,6 +21,23 @@ pub(super) fn find_out_of_range(rows: &[&[i32]]) -> Option<(usize, usize)> {
             })
             .map(|column| (row, column))
     })
+}
+
+/// Whether the magnitudes of all values are below 2^23.
+pub(super) fn is_in_range(rows: &[&[i32]]) -> bool {
+    let chunks = |row: &&[i32]| row.par_chunks(16 * BLOCK).all(|chunk| simd::run(InRange(chunk)));
+    rows.iter().all(chunks)
+}
+
+struct InRange<'a>(&'a [i32]);
+
+impl WithSimd for InRange<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> bool {
+        self.0.iter().fold(0, |most, value| value.unsigned_abs().max(most)) < VALUE_LIMIT as u32
+    }
 }
 
 /// What one thread keeps while it goes from block to block.
@@ -55,12 +73,13 @@ pub(super) fn fill(
     kernel: impl Fn(&[&[i32]], &mut [i32], &mut [u64]) -> bool + Sync,
 ) -> Result<Vec<u64>, OutOfRange> {
     let start = || Worker::<u64>::new(matrix.n());
+    let block_length = matrix.block();
     values
-        .par_chunks_mut(BLOCK)
+        .par_chunks_mut(block_length)
         .enumerate()
         .fold(start, |mut worker, (block, out)| {
             let Worker { totals, scratch, in_range } = &mut worker;
-            let pieces = matrix.pieces(block * BLOCK, out.len(), scratch);
+            let pieces = matrix.pieces(block * block_length, out.len(), scratch);
             *in_range &= kernel(&pieces, out, totals);
             drop(pieces);
             worker
@@ -69,22 +88,39 @@ pub(super) fn fill(
         .finish()
 }
 
-/// Sums over the blocks what `kernel` adds to `size` totals for each; it says whether the values
-/// that it read are in range.
+/// Blocks that are one piece where there are many: what a kernel waits for at the beginning of each
+/// piece then counts less.
+pub(super) const LONG: usize = 4;
+
+/// Sums over pieces of at most `LONG` blocks what `kernel` adds to `size` totals for each; it says
+/// whether the values that it read are in range.
 pub(super) fn sum(
     matrix: &Matrix<'_>,
     size: usize,
     kernel: impl Fn(&[&[i32]], &mut [u128]) -> bool + Sync,
 ) -> Result<Vec<u128>, OutOfRange> {
     let d = matrix.d();
+    // As short as they are for others where threads would not share the work evenly otherwise.
+    let block = matrix.block() * if d < 64 * BLOCK { 1 } else { LONG };
+    sum_parts(d.div_ceil(block), size, |part, scratch, totals| {
+        let from = part * block;
+        kernel(&matrix.pieces(from, block.min(d - from), scratch), totals)
+    })
+}
+
+/// Sums over `parts` what `kernel` adds to `size` totals for each, with a thread's scratch for
+/// [`Matrix::pieces`]; it says whether the values that it read are in range.
+pub(super) fn sum_parts(
+    parts: usize,
+    size: usize,
+    kernel: impl Fn(usize, &mut Vec<Vec<i32>>, &mut [u128]) -> bool + Sync,
+) -> Result<Vec<u128>, OutOfRange> {
     let start = || Worker::<u128>::new(size);
-    (0..d.div_ceil(BLOCK))
+    (0..parts)
         .into_par_iter()
-        .fold(start, |mut worker, block| {
+        .fold(start, |mut worker, part| {
             let Worker { totals, scratch, in_range } = &mut worker;
-            let pieces = matrix.pieces(block * BLOCK, BLOCK.min(d - block * BLOCK), scratch);
-            *in_range &= kernel(&pieces, totals);
-            drop(pieces);
+            *in_range &= kernel(part, scratch, totals);
             worker
         })
         .reduce(start, Worker::join)

@@ -30,8 +30,6 @@ pub(super) fn aggregate(
     radius_milli: u32,
 ) -> Result<Aggregation, OutOfRange> {
     let n = matrix.n();
-    let zero = vec![0; if start.is_none() { matrix.d() } else { 0 }];
-    let start = start.unwrap_or(&zero);
     let points = matrix.with_point(start);
     let distances = squared_distances(matrix, start, iterations)?;
 
@@ -78,7 +76,7 @@ fn clipped(alpha: u64, tau: u128, radius: u128) -> u64 {
 /// only for the distances to the centre.
 fn squared_distances(
     matrix: &Matrix<'_>,
-    centre: &[i32],
+    centre: Option<&[i32]>,
     iterations: u32,
 ) -> Result<Vec<u128>, OutOfRange> {
     if iterations > 1 {

@@ -8,18 +8,22 @@
 
 use std::array::from_fn;
 
+use fedledger_ledger::limits::MEMBERS_MAX;
 use pulp::{Simd, WithSimd};
 
 use super::blocks;
 use super::matrix::Matrix;
 use super::network::sort_group;
 use super::plan::Plan;
-use super::{simd, OutOfRange};
+use super::simd::{self, prefetch};
+use super::OutOfRange;
 use crate::canonical::VALUE_LIMIT;
 use crate::integer::CountDivider;
 
 /// Vectors that are worked on side by side.
 const VECTORS: usize = 4;
+/// How many steps before it is worked on a piece of memory is asked for.
+const AHEAD: usize = 4;
 /// A number of columns that every instruction set's vectors divide.
 pub(super) const TILE_COLUMNS: usize = 64;
 
@@ -56,7 +60,7 @@ pub(super) fn mean_of_window(
     window: Window,
 ) -> Result<(Vec<i32>, Vec<u64>), OutOfRange> {
     let plan = match window {
-        Window::Ranks { .. } => Plan::to_select(matrix.n()),
+        Window::Ranks { lowest, highest } => Plan::to_select(matrix.n(), lowest, highest),
         Window::AroundMedian { .. } => Plan::to_sort(matrix.n()),
     };
     let divider = CountDivider::new(window.size());
@@ -88,10 +92,15 @@ pub(super) fn mean_of_window(
     Ok((values, counts))
 }
 
-/// A few vectors, which start on a cache line when they fill it.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Tile<V>([V; VECTORS]);
+type Tile<V> = super::network::Tile<V, VECTORS>;
+
+/// A tile of each row, or of each rank.
+type Places<V> = [Tile<V>; MEMBERS_MAX];
+
+#[inline(always)]
+fn tile<V>(vectors: [V; VECTORS]) -> Tile<V> {
+    super::network::Tile(vectors)
+}
 
 /// Works on blocks of columns, a multiple of `TILE_COLUMNS`; whether all values are in range.
 struct Kernel<'a> {
@@ -110,14 +119,23 @@ impl WithSimd for Kernel<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> bool {
         let zero = simd.splat_i32s(0);
         let rows: Vec<&[S::i32s]> = self.rows.iter().map(|row| S::as_simd_i32s(row).0).collect();
-        let mut places = vec![Tile([zero; VECTORS]); rows.len()];
+        let mut inputs = [tile([zero; VECTORS]); MEMBERS_MAX];
+        let mut places = inputs;
         let mut counters = vec![zero; rows.len()];
         let mut range = (zero, zero);
         let (sums, _) = S::as_mut_simd_i32s(self.out);
         for (at, sums) in sums.chunks_exact_mut(VECTORS).enumerate() {
-            sort(simd, self.plan, &rows, at * VECTORS, &mut places);
+            load::<S>(&rows, at * VECTORS, &mut inputs);
+            let inputs = &inputs[..rows.len()];
+            sort(simd, self.plan, inputs, &mut places);
+            widen(simd, self.plan, &places, &mut range);
             let ends = ends::<S>(simd, self.plan, self.window, &places);
-            let totals = clamp(simd, &rows, at * VECTORS, &ends, &mut counters, &mut range);
+            let totals = match self.window {
+                Window::Ranks { lowest, highest } if highest - lowest <= 1 => {
+                    match_ends(simd, inputs, &ends, lowest == highest, &mut counters)
+                }
+                _ => clamp(simd, inputs, &ends, &mut counters),
+            };
             sums.copy_from_slice(&totals.0);
         }
         if self.window.size() > 1 {
@@ -142,29 +160,54 @@ fn in_range<S: Simd>((least, greatest): (S::i32s, S::i32s)) -> bool {
         && lanes(&greatest).iter().all(|&value| value < VALUE_LIMIT)
 }
 
+/// Copies a tile of each row to where the next one is beside it: rows are often as far apart as a
+/// cache has room for few of, and are read twice.
+#[inline(always)]
+fn load<S: Simd>(rows: &[&[S::i32s]], from: usize, inputs: &mut Places<S::i32s>) {
+    const LINE_BYTES: usize = 64;
+    for (row, input) in rows.iter().zip(inputs) {
+        let ahead = from + AHEAD * VECTORS;
+        let vectors = row.get(ahead..ahead + VECTORS).unwrap_or_default();
+        vectors.iter().step_by(LINE_BYTES.div_ceil(size_of::<S::i32s>())).for_each(prefetch);
+        let piece: &[S::i32s; VECTORS] =
+            row[from..from + VECTORS].try_into().expect("the range has that length");
+        *input = tile(*piece);
+    }
+}
+
 /// Brings the columns of `VECTORS` vectors into the plan's order.
 #[inline(always)]
-fn sort<S: Simd>(
-    simd: S,
-    plan: &Plan,
-    rows: &[&[S::i32s]],
-    from: usize,
-    places: &mut [Tile<S::i32s>],
-) {
-    for vector in 0..VECTORS {
-        let mut first = 0;
-        for &size in &plan.groups {
-            let group = &mut places[first..first + size];
-            sort_group(simd, &rows[first..first + size], from + vector, |rank, value| {
-                group[rank].0[vector] = value;
-            });
-            first += size;
-        }
+fn sort<S: Simd>(simd: S, plan: &Plan, inputs: &[Tile<S::i32s>], places: &mut Places<S::i32s>) {
+    let mut first = 0;
+    for &size in &plan.groups {
+        let group = first..first + size;
+        sort_group::<S, VECTORS>(simd, &inputs[group.clone()], &mut places[group]);
+        first += size;
     }
     for &(low, high) in &plan.steps {
-        let (a, b) = (places[low], places[high]);
-        places[low] = Tile(from_fn(|v| simd.min_i32s(a.0[v], b.0[v])));
-        places[high] = Tile(from_fn(|v| simd.max_i32s(a.0[v], b.0[v])));
+        let (a, b) = (place::<S>(places, low), place::<S>(places, high));
+        places[usize::from(low) % MEMBERS_MAX] = tile(from_fn(|v| simd.min_i32s(a.0[v], b.0[v])));
+        places[usize::from(high) % MEMBERS_MAX] = tile(from_fn(|v| simd.max_i32s(a.0[v], b.0[v])));
+    }
+}
+
+/// A place by its number, which is below the number of places: the remainder tells the compiler.
+#[inline(always)]
+fn place<S: Simd>(places: &Places<S::i32s>, number: u8) -> Tile<S::i32s> {
+    places[usize::from(number) % MEMBERS_MAX]
+}
+
+/// Widens `range` to the least and greatest values of the columns, which begin and end the sorted
+/// lists.
+#[inline(always)]
+fn widen<S: Simd>(simd: S, plan: &Plan, places: &Places<S::i32s>, range: &mut (S::i32s, S::i32s)) {
+    for list in &plan.lists {
+        let (first, last) = (list[0], list[list.len() - 1]);
+        let (first, last) = (place::<S>(places, first).0, place::<S>(places, last).0);
+        for v in 0..VECTORS {
+            range.0 = simd.min_i32s(range.0, first[v]);
+            range.1 = simd.max_i32s(range.1, last[v]);
+        }
     }
 }
 
@@ -177,46 +220,27 @@ struct Ends<V> {
 }
 
 #[inline(always)]
-fn ends<S: Simd>(simd: S, plan: &Plan, window: Window, places: &[Tile<S::i32s>]) -> Ends<S::i32s> {
-    let n = places.len();
-    let all = |value: usize| Tile([simd.splat_i32s(value as i32); VECTORS]);
+fn ends<S: Simd>(simd: S, plan: &Plan, window: Window, places: &Places<S::i32s>) -> Ends<S::i32s> {
+    let n = plan.lists.iter().map(Vec::len).sum::<usize>();
+    let all = |value: usize| tile([simd.splat_i32s(value as i32); VECTORS]);
     match window {
         Window::Ranks { lowest, highest } => {
-            let lower = select::<S>(simd, &plan.lists, places, lowest);
-            let upper = if highest == lowest {
-                lower
-            } else {
-                select::<S>(simd, &plan.lists, places, highest)
-            };
+            let lower = select::<S>(simd, &plan.lowest, places);
+            let upper =
+                if highest == lowest { lower } else { select::<S>(simd, &plan.highest, places) };
             Ends { lower, upper, below: all(lowest), above: all(n - 1 - highest) }
         }
         Window::AroundMedian { kept } => around_median::<S>(simd, &plan.lists[0], places, kept),
     }
 }
 
-/// The value of a rank among one or two sorted lists. With k = rank + 1 values up to it, of which i
-/// come from the first list and k − i from the second, it is the least over i of the greater of the
-/// two lists' last ones.
+/// The least over some pairs of places of the greater of both values.
 #[inline(always)]
-fn select<S: Simd>(
-    simd: S,
-    lists: &[Vec<usize>],
-    places: &[Tile<S::i32s>],
-    rank: usize,
-) -> Tile<S::i32s> {
-    let [a, b] = lists else { return places[lists[0][rank]] };
-    let k = rank + 1;
-    let mut least = Tile([simd.splat_i32s(i32::MAX); VECTORS]);
-    for i in k.saturating_sub(b.len())..=k.min(a.len()) {
-        let last = match (i.checked_sub(1), (k - i).checked_sub(1)) {
-            (Some(in_a), Some(in_b)) => {
-                let (a, b) = (&places[a[in_a]], &places[b[in_b]]);
-                Tile(from_fn(|v| simd.max_i32s(a.0[v], b.0[v])))
-            }
-            (Some(in_a), None) => places[a[in_a]],
-            (None, in_b) => places[b[in_b.expect("k is at least 1")]],
-        };
-        least = Tile(from_fn(|v| simd.min_i32s(least.0[v], last.0[v])));
+fn select<S: Simd>(simd: S, pairs: &[(u8, u8)], places: &Places<S::i32s>) -> Tile<S::i32s> {
+    let mut least = tile([simd.splat_i32s(i32::MAX); VECTORS]);
+    for &(a, b) in pairs {
+        let (a, b) = (place::<S>(places, a), place::<S>(places, b));
+        least = tile(from_fn(|v| simd.min_i32s(least.0[v], simd.max_i32s(a.0[v], b.0[v]))));
     }
     least
 }
@@ -229,16 +253,16 @@ fn select<S: Simd>(
 #[inline(always)]
 fn around_median<S: Simd>(
     simd: S,
-    order: &[usize],
-    places: &[Tile<S::i32s>],
+    order: &[u8],
+    places: &Places<S::i32s>,
     kept: usize,
 ) -> Ends<S::i32s> {
     let n = order.len();
-    let sorted = |rank: usize| &places[order[rank]].0;
+    let sorted = |rank: usize| &places[usize::from(order[rank]) % MEMBERS_MAX].0;
     let (one, zero) = (simd.splat_i32s(1), simd.splat_i32s(0));
-    let mut lower = Tile(*sorted(0));
-    let mut upper = Tile(*sorted(kept - 1));
-    let mut below = Tile([zero; VECTORS]);
+    let mut lower = tile(*sorted(0));
+    let mut upper = tile(*sorted(kept - 1));
+    let mut below = tile([zero; VECTORS]);
     for j in 0..n - kept {
         for v in 0..VECTORS {
             let twice_median = simd.add_i32s(sorted((n - 1) / 2)[v], sorted(n / 2)[v]);
@@ -250,20 +274,50 @@ fn around_median<S: Simd>(
         }
     }
     let outside = simd.splat_i32s((n - kept) as i32);
-    let above = Tile(from_fn(|v| simd.sub_i32s(outside, below.0[v])));
+    let above = tile(from_fn(|v| simd.sub_i32s(outside, below.0[v])));
     Ends { lower, upper, below, above }
 }
 
-/// The sums of the values within the ends. Counts those in `counters`, row by row, and widens
-/// `range` to the least and greatest value seen.
+/// The sums of windows of one value or of two: their ends, whose equals alone are used. Counts those
+/// in `counters`, row by row.
+#[inline(always)]
+fn match_ends<S: Simd>(
+    simd: S,
+    inputs: &[Tile<S::i32s>],
+    ends: &Ends<S::i32s>,
+    is_one: bool,
+    counters: &mut [S::i32s],
+) -> Tile<S::i32s> {
+    let (one, zero) = (simd.splat_i32s(1), simd.splat_i32s(0));
+    let Ends { lower, upper, .. } = ends;
+    for (input, counter) in inputs.iter().zip(counters) {
+        let values = input.0;
+        let mut used = [zero; VECTORS];
+        for v in 0..VECTORS {
+            let equals_lower = simd.equal_i32s(values[v], lower.0[v]);
+            let equals = if is_one {
+                equals_lower
+            } else {
+                simd.or_m32s(equals_lower, simd.equal_i32s(values[v], upper.0[v]))
+            };
+            used[v] = simd.select_i32s(equals, one, zero);
+        }
+        *counter = used.into_iter().fold(*counter, |sum, used| simd.add_i32s(sum, used));
+    }
+    if is_one {
+        *lower
+    } else {
+        tile(from_fn(|v| simd.add_i32s(lower.0[v], upper.0[v])))
+    }
+}
+
+/// The sums of the values within the ends. Counts those in `counters`, row by row.
 #[inline(always)]
 fn clamp<S: Simd>(
     simd: S,
-    rows: &[&[S::i32s]],
-    from: usize,
+    inputs: &[Tile<S::i32s>],
     ends: &Ends<S::i32s>,
     counters: &mut [S::i32s],
-    range: &mut (S::i32s, S::i32s),
 ) -> Tile<S::i32s> {
     let (one, zero) = (simd.splat_i32s(1), simd.splat_i32s(0));
     let Ends { lower, upper, below, above } = ends;
@@ -272,20 +326,17 @@ fn clamp<S: Simd>(
             .add_i32s(simd.mul_i32s(below.0[v], lower.0[v]), simd.mul_i32s(above.0[v], upper.0[v]));
         simd.sub_i32s(zero, outside)
     });
-    for (row, counter) in rows.iter().zip(counters) {
-        let values: &[S::i32s; VECTORS] =
-            row[from..from + VECTORS].try_into().expect("the range has that length");
+    for (input, counter) in inputs.iter().zip(counters) {
+        let values = input.0;
+        let mut used = [zero; VECTORS];
         for v in 0..VECTORS {
-            let value = values[v];
-            let clamped = simd.min_i32s(simd.max_i32s(value, lower.0[v]), upper.0[v]);
+            let clamped = simd.min_i32s(simd.max_i32s(values[v], lower.0[v]), upper.0[v]);
             sums[v] = simd.add_i32s(sums[v], clamped);
-            let used = simd.equal_i32s(clamped, value);
-            *counter = simd.select_i32s(used, simd.add_i32s(*counter, one), *counter);
-            range.0 = simd.min_i32s(range.0, value);
-            range.1 = simd.max_i32s(range.1, value);
+            used[v] = simd.select_i32s(simd.equal_i32s(clamped, values[v]), one, zero);
         }
+        *counter = used.into_iter().fold(*counter, |sum, used| simd.add_i32s(sum, used));
     }
-    Tile(sums)
+    tile(sums)
 }
 
 #[cfg(test)]
@@ -317,7 +368,7 @@ mod tests {
                 Window::AroundMedian { kept },
             ] {
                 let plan = match window {
-                    Window::Ranks { .. } => Plan::to_select(n),
+                    Window::Ranks { lowest, highest } => Plan::to_select(n, lowest, highest),
                     Window::AroundMedian { .. } => Plan::to_sort(n),
                 };
                 let divider = CountDivider::new(window.size());

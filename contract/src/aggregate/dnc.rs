@@ -17,10 +17,12 @@
 //! averaged. The mean is weighted and rounded half to even. The score of an update is how often it
 //! was removed.
 
+use rayon::prelude::*;
+
 use super::matrix::Matrix;
 use super::pairs::pairwise;
 use super::spectral::{centred, shifted, top, WEIGHT_ONE};
-use super::{mean, uses_whole, Aggregation, OutOfRange};
+use super::{mean, sample, uses_whole, Aggregation, OutOfRange};
 use crate::draw::splitmix64;
 
 /// r: how many updates an iteration removes.
@@ -47,14 +49,13 @@ pub(super) fn aggregate(
     let mut times = vec![0u64; n];
     let sampled = parameters.coordinates.filter(|&count| (count as usize) < matrix.d());
     if let Some(count) = sampled {
-        matrix.check()?;
-        for iteration in 0..parameters.iterations {
+        let draw = |iteration: u32| -> Vec<usize> {
             let draw = splitmix64(round_seed, u64::from(iteration));
-            let columns: Vec<usize> =
-                (0..u64::from(count)).map(|at| column(draw, at, matrix.d())).collect();
-            let rows = matrix.columns(&columns);
-            let sample = Matrix::new(rows.iter().map(Vec::as_slice).collect());
-            count_outliers(&pairwise(&sample)?, parameters.removed, &mut times);
+            (0..u64::from(count)).map(|at| column(draw, at, matrix.d())).collect()
+        };
+        let draws: Vec<Vec<usize>> = (0..parameters.iterations).into_par_iter().map(draw).collect();
+        for distances in sample::pairwise(matrix, &draws)? {
+            count_outliers(&distances, parameters.removed, &mut times);
         }
     } else {
         count_outliers(&pairwise(matrix)?, parameters.removed, &mut times);
@@ -63,6 +64,8 @@ pub(super) fn aggregate(
     let kept: Vec<bool> = times.iter().map(|&count| count == fewest).collect();
     let masked: Vec<u64> =
         kept.iter().zip(weights).map(|(&kept, &weight)| if kept { weight } else { 0 }).collect();
+    // The mean looks at the values of the rows that are kept, and nothing has at the others' yet.
+    matrix.check(|row| !kept[row])?;
     Ok(Aggregation {
         values: mean::weighted(matrix, &masked)?,
         per_update: uses_whole(kept.into_iter(), Some(&times)),

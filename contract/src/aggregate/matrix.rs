@@ -6,6 +6,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::blocks::{BLOCK, LONG};
 use super::{blocks, simd, OutOfRange};
 use crate::integer::CountDivider;
 
@@ -34,8 +35,18 @@ pub(super) struct Matrix<'a> {
     members: Vec<&'a [i32]>,
     stages: Vec<Vec<Source>>,
     /// A further row at the end, which no stage touches.
-    point: Option<&'a [i32]>,
+    point: Option<Point<'a>>,
 }
+
+#[derive(Debug, Clone, Copy)]
+enum Point<'a> {
+    /// All zeros, without having them in memory d times.
+    Origin,
+    At(&'a [i32]),
+}
+
+/// As many zeros as are ever asked for in one piece.
+static ZEROS: [i32; LONG * BLOCK] = [0; LONG * BLOCK];
 
 impl<'a> Matrix<'a> {
     pub(super) fn new(members: Vec<&'a [i32]>) -> Self {
@@ -51,10 +62,10 @@ impl<'a> Matrix<'a> {
         self.members.first().map_or(0, |row| row.len())
     }
 
-    /// The matrix with one more row.
-    pub(super) fn with_point(&self, point: &'a [i32]) -> Self {
+    /// The matrix with one more row, of zeros when `point` is absent.
+    pub(super) fn with_point(&self, point: Option<&'a [i32]>) -> Self {
         assert!(self.point.is_none(), "one point is enough");
-        Self { point: Some(point), ..self.clone() }
+        Self { point: Some(point.map_or(Point::Origin, Point::At)), ..self.clone() }
     }
 
     /// The matrix of rows made from these.
@@ -79,27 +90,28 @@ impl<'a> Matrix<'a> {
         self.staged(rows.iter().map(|&row| Source::Row(row)).collect())
     }
 
-    /// Looks for values that are out of range, for a rule whose first pass does not read all.
-    pub(super) fn check(&self) -> Result<(), OutOfRange> {
-        match blocks::find_out_of_range(&self.members) {
-            None => Ok(()),
-            Some(_) => Err(OutOfRange),
+    /// Looks for values that are out of range in some of the members' rows, for a rule whose other
+    /// passes do not read all. Rows that are made come of a stage that has.
+    pub(super) fn check(&self, of: impl Fn(usize) -> bool) -> Result<(), OutOfRange> {
+        if !self.stages.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<&[i32]> =
+            (0..self.members.len()).filter(|&row| of(row)).map(|row| self.members[row]).collect();
+        blocks::is_in_range(&rows).then_some(()).ok_or(OutOfRange)
+    }
+
+    /// How many columns are worked on in one go: fewer where rows are made, since a cache has to
+    /// hold those and what they are made of.
+    pub(super) fn block(&self) -> usize {
+        if self.stages.is_empty() {
+            BLOCK
+        } else {
+            BLOCK / 4
         }
     }
 
-    /// Some columns of every row, copied.
-    pub(super) fn columns(&self, columns: &[usize]) -> Vec<Vec<i32>> {
-        let mut rows = vec![Vec::with_capacity(columns.len()); self.n()];
-        let mut scratch = Vec::new();
-        for &column in columns {
-            for (row, piece) in rows.iter_mut().zip(self.pieces(column, 1, &mut scratch)) {
-                row.push(piece[0]);
-            }
-        }
-        rows
-    }
-
-    /// `length` columns of every row from `from` on; rows that have to be made are made in
+    /// `length` columns of every row from `from` on, at most `LONG` blocks; rows that have to be made are made in
     /// `scratch`.
     pub(super) fn pieces<'b>(
         &self,
@@ -113,9 +125,12 @@ impl<'a> Matrix<'a> {
         let cut = |rows: &[&'a [i32]]| -> Vec<&'b [i32]> {
             rows.iter().map(|row| &row[from..from + length]).collect()
         };
-        let point = cut(self.point.as_slice());
+        let point = self.point.map(|point| match point {
+            Point::Origin => &ZEROS[..length],
+            Point::At(row) => &row[from..from + length],
+        });
         if self.stages.is_empty() {
-            return [cut(&self.members), point].concat();
+            return cut(&self.members).into_iter().chain(point).collect();
         }
         let mut next = Vec::new();
         for (at, stage) in self.stages.iter().enumerate() {
@@ -154,35 +169,54 @@ impl WithSimd for Stage<'_> {
                     out.extend(rows[*row].iter().map(|&value| scale(value, *factor)));
                 }
                 Source::Mean(of) => {
+                    out.resize(length, 0);
+                    let divider = CountDivider::new(of.len());
                     // The fewer additions: the rows, or all rows less the others.
                     if 2 * of.len() <= rows.len() {
-                        out.resize(length, 0);
-                        of.iter().for_each(|&row| add(out, rows[row]));
+                        let of: Vec<&[i32]> = of.iter().map(|&row| rows[row]).collect();
+                        add(&of, out);
+                        out.iter_mut().for_each(|value| *value = divider.divide(*value));
                     } else {
                         if total.is_empty() {
                             total.resize(length, 0);
-                            rows.iter().for_each(|row| add(&mut total, row));
+                            add(rows, &mut total);
                         }
-                        out.extend_from_slice(&total);
                         let others = (0..rows.len()).filter(|row| of.binary_search(row).is_err());
-                        others.for_each(|row| subtract(out, rows[row]));
+                        let others: Vec<&[i32]> = others.map(|row| rows[row]).collect();
+                        add(&others, out);
+                        for (value, total) in out.iter_mut().zip(&total) {
+                            *value = divider.divide(total.wrapping_sub(*value));
+                        }
                     }
-                    let divider = CountDivider::new(of.len());
-                    out.iter_mut().for_each(|value| *value = divider.divide(*value));
                 }
             }
         }
     }
 }
 
-#[inline(always)]
-fn add(sums: &mut [i32], row: &[i32]) {
-    sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum = sum.wrapping_add(value));
-}
+/// Columns whose sums stay in registers.
+const TILE: usize = 32;
 
+/// The sum of rows.
 #[inline(always)]
-fn subtract(sums: &mut [i32], row: &[i32]) {
-    sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum = sum.wrapping_sub(value));
+fn add(rows: &[&[i32]], sums: &mut [i32]) {
+    let mut from = 0;
+    let mut tiles = sums.chunks_exact_mut(TILE);
+    for sums in &mut tiles {
+        let mut tile = [0i32; TILE];
+        for row in rows {
+            let values: &[i32; TILE] =
+                row[from..from + TILE].try_into().expect("the range has that length");
+            for at in 0..TILE {
+                tile[at] = tile[at].wrapping_add(values[at]);
+            }
+        }
+        sums.copy_from_slice(&tile);
+        from += TILE;
+    }
+    for (at, sum) in tiles.into_remainder().iter_mut().enumerate() {
+        *sum = rows.iter().fold(0, |sum, row| sum.wrapping_add(row[from + at]));
+    }
 }
 
 /// `value · factor / 2^30`, rounded half to even.
@@ -226,7 +260,9 @@ mod tests {
         let pieces = staged.pieces(1, 2, &mut scratch);
         assert_eq!(pieces, [[15, 0], [24, 2], [20, 3]]);
         let point = [9, 9, 9];
-        assert_eq!(staged.with_point(&point).n(), 4);
+        assert_eq!(staged.with_point(Some(&point)).n(), 4);
+        let with_zeros = matrix.picked(&[3]).with_point(None);
+        assert_eq!(with_zeros.pieces(1, 2, &mut scratch), [[70, 80], [0, 0]]);
         assert_eq!(matrix.picked(&[3, 0]).pieces(0, 1, &mut scratch), [[7], [1]]);
     }
 }

@@ -97,23 +97,67 @@ struct Weighted<'a> {
     out: &'a mut [i32],
 }
 
+/// Columns whose sums stay in a first-level cache.
+const SPAN: usize = 1024;
+/// Rows that are added in one go.
+const ROWS: usize = 4;
+/// Weights are cut at this bit into two factors below 2^20, so that a product takes one instruction.
+const CUT_BITS: u32 = 19;
+
 impl WithSimd for Weighted<'_> {
     type Output = bool;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> bool {
-        let mut greatest = 0;
+        let mut most = 0;
         // Each partial sum is below total · 2^23 < 2^62.
-        let mut sums = vec![0i64; self.out.len()];
-        for &(row, weight) in self.rows {
-            for (sum, &value) in sums.iter_mut().zip(row) {
-                greatest = greatest.max(value.unsigned_abs());
-                *sum = sum.wrapping_add((weight as i64).wrapping_mul(i64::from(value)));
+        let (mut high, mut low) = ([0i64; SPAN], [0i64; SPAN]);
+        for (at, out) in self.out.chunks_mut(SPAN).enumerate() {
+            let (high, low) = (&mut high[..out.len()], &mut low[..out.len()]);
+            high.fill(0);
+            low.fill(0);
+            let columns = at * SPAN..at * SPAN + out.len();
+            let mut groups = self.rows.chunks_exact(ROWS);
+            for rows in &mut groups {
+                let rows: &[_; ROWS] = rows.try_into().expect("the chunk has that length");
+                most = most.max(add_weighted(rows, columns.clone(), high, low));
+            }
+            for row in groups.remainder() {
+                most = most.max(add_weighted(&[*row], columns.clone(), high, low));
+            }
+            for ((out, &high), &low) in out.iter_mut().zip(&*high).zip(&*low) {
+                *out = self.divider.divide((high << CUT_BITS).wrapping_add(low));
             }
         }
-        for (out, sum) in self.out.iter_mut().zip(sums) {
-            *out = self.divider.divide(sum);
-        }
-        greatest < VALUE_LIMIT as u32
+        most < VALUE_LIMIT as u32
     }
+}
+
+/// Adds some columns of N rows times the upper and the lower part of their weights; the greatest
+/// magnitude of a value.
+#[inline(always)]
+fn add_weighted<const N: usize>(
+    rows: &[(&[i32], u64); N],
+    columns: std::ops::Range<usize>,
+    high: &mut [i64],
+    low: &mut [i64],
+) -> u32 {
+    let mut values = [&rows[0].0[columns.clone()]; N];
+    let mut factors = [(0i32, 0i32); N];
+    for (at, &(row, weight)) in rows.iter().enumerate() {
+        values[at] = &row[columns.clone()];
+        factors[at] = ((weight >> CUT_BITS) as i32, weight as i32 & ((1 << CUT_BITS) - 1));
+    }
+    let mut most = 0;
+    for at in 0..columns.len() {
+        let (mut upper, mut lower) = (high[at], low[at]);
+        for (values, (high_factor, low_factor)) in values.iter().zip(factors) {
+            let value = i64::from(values[at]);
+            upper = upper.wrapping_add(value.wrapping_mul(i64::from(high_factor)));
+            lower = lower.wrapping_add(value.wrapping_mul(i64::from(low_factor)));
+            most = most.max(values[at].unsigned_abs());
+        }
+        (high[at], low[at]) = (upper, lower);
+    }
+    most
 }

@@ -2,22 +2,23 @@
 
 use ndarray::ArrayView2;
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 use super::matrix::Matrix;
 use super::{blocks, pairs, rows_contiguous, rows_of, simd, OutOfRange};
 use crate::canonical::VALUE_LIMIT;
 use crate::integer::wide_mul;
 
-/// Columns whose squares and products are summed in 64 bits: 2^12 of them, each up to 2^50.
-const SPAN: usize = 1 << 12;
+/// Columns whose squares and products are summed in 64 bits: 2^14 of them, each below 2^46.
+const SPAN: usize = 1 << 14;
 
 /// Σ q² of each row of `updates` (n × d), in squared quanta.
 ///
 /// # Panics
 /// When a value has a magnitude of 2^24 or more: updates and their differences have not.
 pub fn norms_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
-    let zero = vec![0; updates.ncols()];
-    distances_squared_to(updates, &zero)
+    let matrix = rows_contiguous(updates);
+    distances(&Matrix::new(rows_of(&matrix)), None, DIFFERENCE_LIMIT).expect(IN_RANGE)
 }
 
 /// ‖x_i − centre‖² of each row of `updates` (n × d), in squared quanta.
@@ -28,7 +29,7 @@ pub fn norms_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
 pub fn distances_squared_to(updates: ArrayView2<'_, i32>, centre: &[i32]) -> Vec<u128> {
     assert_eq!(centre.len(), updates.ncols(), "the centre has one value for each parameter");
     let matrix = rows_contiguous(updates);
-    distances(&Matrix::new(rows_of(&matrix)), centre, DIFFERENCE_LIMIT).expect(IN_RANGE)
+    distances(&Matrix::new(rows_of(&matrix)), Some(centre), DIFFERENCE_LIMIT).expect(IN_RANGE)
 }
 
 /// ‖x_i − x_j‖² of every two rows of `updates` (n × d), in squared quanta: n × n, row-major,
@@ -45,13 +46,20 @@ pub fn pairwise_distances_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
 const DIFFERENCE_LIMIT: u32 = 1 << 24;
 const IN_RANGE: &str = "updates and their differences are below 2^24 in magnitude";
 
-/// Distances of rows to a point.
-pub(super) fn to_point(matrix: &Matrix<'_>, point: &[i32]) -> Result<Vec<u128>, OutOfRange> {
+/// Distances of rows to a point, to zero when it is absent.
+pub(super) fn to_point(
+    matrix: &Matrix<'_>,
+    point: Option<&[i32]>,
+) -> Result<Vec<u128>, OutOfRange> {
     distances(matrix, point, VALUE_LIMIT.unsigned_abs())
 }
 
 /// The same for values below `limit` in magnitude, which is at most 2^24.
-fn distances(matrix: &Matrix<'_>, point: &[i32], limit: u32) -> Result<Vec<u128>, OutOfRange> {
+fn distances(
+    matrix: &Matrix<'_>,
+    point: Option<&[i32]>,
+    limit: u32,
+) -> Result<Vec<u128>, OutOfRange> {
     blocks::sum(&matrix.with_point(point), matrix.n(), |rows, totals| {
         let (point, rows) = rows.split_last().expect("the point is the last row");
         let mut greatest = 0;
@@ -64,7 +72,7 @@ fn distances(matrix: &Matrix<'_>, point: &[i32], limit: u32) -> Result<Vec<u128>
     })
 }
 
-/// Squared distance over a block, at most 2^12 squares up to 2^50, and the greatest magnitude of a
+/// Squared distance over a piece, at most 2^14 squares below 2^50, and the greatest magnitude of a
 /// value.
 struct Distance<'a> {
     row: &'a [i32],
@@ -87,26 +95,32 @@ impl WithSimd for Distance<'_> {
     }
 }
 
-/// ⟨a, b⟩ of values below 2^23 in magnitude.
-pub(super) fn dot(a: &[i32], b: &[i32]) -> i128 {
-    let blocks = a.chunks(SPAN).zip(b.chunks(SPAN));
-    blocks.map(|(a, b)| i128::from(simd::run(Dot { a, b }))).sum()
+/// ⟨a, b⟩, ‖a‖² and ‖b‖² of values below 2^23 in magnitude.
+fn dots(a: &[i32], b: &[i32]) -> [i128; 3] {
+    let blocks = a.par_chunks(SPAN).zip(b.par_chunks(SPAN));
+    blocks
+        .map(|(a, b)| simd::run(Dots { a, b }).map(i128::from))
+        .reduce(|| [0; 3], |x, y| [x[0] + y[0], x[1] + y[1], x[2] + y[2]])
 }
 
-struct Dot<'a> {
+struct Dots<'a> {
     a: &'a [i32],
     b: &'a [i32],
 }
 
-impl WithSimd for Dot<'_> {
-    type Output = i64;
+impl WithSimd for Dots<'_> {
+    type Output = [i64; 3];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> i64 {
-        self.a
-            .iter()
-            .zip(self.b)
-            .fold(0i64, |sum, (&a, &b)| sum.wrapping_add(i64::from(a).wrapping_mul(i64::from(b))))
+    fn with_simd<S: Simd>(self, _: S) -> [i64; 3] {
+        let (mut product, mut a_square, mut b_square) = (0i64, 0i64, 0i64);
+        for (&a, &b) in self.a.iter().zip(self.b) {
+            let (a, b) = (i64::from(a), i64::from(b));
+            product = product.wrapping_add(a.wrapping_mul(b));
+            a_square = a_square.wrapping_add(a.wrapping_mul(a));
+            b_square = b_square.wrapping_add(b.wrapping_mul(b));
+        }
+        [product, a_square, b_square]
     }
 }
 
@@ -117,7 +131,8 @@ impl WithSimd for Dot<'_> {
 /// When the lengths differ.
 pub fn cosine_micro(a: &[i32], b: &[i32]) -> i64 {
     assert_eq!(a.len(), b.len(), "both vectors have one value for each parameter");
-    cosine_of(dot(a, b), dot(a, a).unsigned_abs(), dot(b, b).unsigned_abs())
+    let [product, a_square, b_square] = dots(a, b);
+    cosine_of(product, a_square.unsigned_abs(), b_square.unsigned_abs())
 }
 
 /// The cosine from ⟨a, b⟩, ‖a‖² and ‖b‖², as [`cosine_micro`] rounds it.

@@ -9,6 +9,11 @@ use pulp::Simd;
 /// Most values that one network sorts.
 pub(super) const GROUP_MAX: usize = 16;
 
+/// A few vectors, which start on a cache line when they fill it.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Tile<V, const N: usize>(pub(super) [V; N]);
+
 macro_rules! networks {
     ($($sort:ident($n:literal): $([$low:literal $high:literal])*;)*) => {
         $(
@@ -23,27 +28,33 @@ macro_rules! networks {
             }
         )*
 
-        /// Sorts the `at`-th vectors of 1 to 16 `rows`, lane by lane in ascending order, and hands
-        /// each rank to `put`.
+        /// Sorts the vectors of 1 to 16 `rows`, lane by lane in ascending order, and puts each rank in
+        /// its place.
         ///
         /// # Panics
         /// When there are no rows, or more than 16.
         #[inline(always)]
-        pub(super) fn sort_group<S: Simd>(
+        pub(super) fn sort_group<S: Simd, const N: usize>(
             simd: S,
-            rows: &[&[S::i32s]],
-            at: usize,
-            mut put: impl FnMut(usize, S::i32s),
+            rows: &[Tile<S::i32s, N>],
+            places: &mut [Tile<S::i32s, N>],
         ) {
             match rows.len() {
                 $(
                     $n => {
-                        let rows: &[&[S::i32s]; $n] =
+                        let places: &mut [Tile<S::i32s, N>; $n] =
+                            places.try_into().expect("there is a place for each row");
+                        let rows: &[Tile<S::i32s, N>; $n] =
                             rows.try_into().expect("the length was matched");
-                        let mut values: [S::i32s; $n] = std::array::from_fn(|row| rows[row][at]);
-                        $sort(simd, &mut values);
-                        for (rank, value) in values.into_iter().enumerate() {
-                            put(rank, value);
+                        for vector in 0..N {
+                            let mut values = [rows[0].0[vector]; $n];
+                            for (value, row) in values.iter_mut().zip(rows) {
+                                *value = row.0[vector];
+                            }
+                            $sort(simd, &mut values);
+                            for (place, value) in places.iter_mut().zip(values) {
+                                place.0[vector] = value;
+                            }
                         }
                     }
                 )*

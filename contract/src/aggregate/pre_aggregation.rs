@@ -68,8 +68,7 @@ pub(super) fn prepare<'a>(
                 prepared.mix(&groups);
             }
             PreAggregation::AdaptiveClipping => {
-                let zero = vec![0; prepared.matrix.d()];
-                let norms = to_point(&prepared.matrix, &zero)?;
+                let norms = to_point(&prepared.matrix, None)?;
                 let rows = factors(&norms, f).into_iter().enumerate();
                 let stage = rows.map(|(row, factor)| {
                     factor.map_or(Source::Row(row), |factor| Source::Scaled { row, factor })
@@ -80,7 +79,7 @@ pub(super) fn prepare<'a>(
                 if at == 0 {
                     // The other stages measure the rows and see every value; this one does not,
                     // and the mean of a value out of range could be in range.
-                    matrix.check()?;
+                    matrix.check(|_| true)?;
                 }
                 let draw = splitmix64(round_seed, at as u64);
                 prepared.bucket(&buckets(prepared.matrix.n(), *size as usize, draw));

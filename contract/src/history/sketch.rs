@@ -11,8 +11,10 @@
 use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::ids::{Digest, MemberId};
 use fedledger_ledger::task::HistoryPolicy;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::aggregate::simd;
 use crate::draw::splitmix64;
 use crate::integer::{div_half_even, isqrt_u128, median_u64};
 
@@ -88,25 +90,78 @@ fn project(row: &[i32], width: usize, seed: &Digest) -> Vec<i64> {
         return row.iter().map(|&value| i64::from(value)).collect();
     }
     let key = u64::from_le_bytes(seed.0[..8].try_into().expect("a digest has 32 bytes"));
-    let mut sums = vec![0i64; width];
-    let mut numbers = (0..).map(|counter| splitmix64(key, counter));
-    let mut next = || numbers.next().expect("a sequence without end");
-    for block in row.chunks(width) {
-        let turn = (next() % width as u64) as usize;
-        let (low, high) = sums.split_at_mut(turn);
-        // Number (j + turn) mod p: first the numbers from `turn` on, then those before it.
-        let mut targets = high.iter_mut().chain(low.iter_mut());
-        for values in block.chunks(64) {
-            let mut signs = next();
-            for &value in values {
-                let sum = targets.next().expect("a block is no longer than the sketch");
-                let value = i64::from(value);
-                *sum += if signs & 1 == 1 { -value } else { value };
-                signs >>= 1;
+    // Every block takes one draw for its turn, and one for the signs of each 64 values.
+    let draws = (BLOCKS * (1 + width.div_ceil(SIGNS))) as u64;
+    let parts = row.par_chunks(BLOCKS * width).enumerate();
+    let project =
+        |(part, row)| simd::run(Projection { row, width, key, draw: part as u64 * draws });
+    parts.map(project).reduce(
+        || vec![0; width],
+        |mut sums, added| {
+            sums.iter_mut().zip(added).for_each(|(sum, added)| *sum += added);
+            sums
+        },
+    )
+}
+
+/// Blocks whose signed values are summed in 32 bits: 2^8 of them, each below 2^23.
+const BLOCKS: usize = 256;
+/// Values whose signs are one draw.
+const SIGNS: usize = 64;
+
+/// At most `BLOCKS` blocks of a row.
+struct Projection<'a> {
+    row: &'a [i32],
+    width: usize,
+    key: u64,
+    /// The first draw's number.
+    draw: u64,
+}
+
+impl WithSimd for Projection<'_> {
+    type Output = Vec<i64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<i64> {
+        let Self { row, width, key, mut draw } = self;
+        let mut next = || {
+            draw = draw.wrapping_add(1);
+            splitmix64(key, draw.wrapping_sub(1))
+        };
+        // Number j + turn, which is taken modulo the width only at the end.
+        let mut turned = vec![0i32; 2 * width];
+        for block in row.chunks(width) {
+            let turn = (next() % width as u64) as usize;
+            let targets = turned[turn..turn + block.len()].chunks_mut(SIGNS);
+            for (values, targets) in block.chunks(SIGNS).zip(targets) {
+                add_signed(values, next(), targets);
             }
         }
+        let (low, high) = turned.split_at(width);
+        low.iter().zip(high).map(|(&low, &high)| i64::from(low) + i64::from(high)).collect()
     }
-    sums
+}
+
+/// Adds each value, or takes it off where its bit of `signs`, from the lowest on, is one.
+#[inline(always)]
+fn add_signed(values: &[i32], signs: u64, sums: &mut [i32]) {
+    if let (Ok(values), Ok(sums)) =
+        (<&[i32; SIGNS]>::try_from(values), <&mut [i32; SIGNS]>::try_from(&mut *sums))
+    {
+        for (half, signs) in [signs as u32, (signs >> 32) as u32].into_iter().enumerate() {
+            for bit in 0..SIGNS / 2 {
+                let at = half * (SIGNS / 2) + bit;
+                // All ones where the sign is negative.
+                let mask = ((signs << (SIGNS / 2 - 1 - bit)) as i32) >> 31;
+                sums[at] = sums[at].wrapping_add((values[at] ^ mask).wrapping_sub(mask));
+            }
+        }
+        return;
+    }
+    for (at, (sum, &value)) in sums.iter_mut().zip(values).enumerate() {
+        let is_negative = (signs >> at) & 1 == 1;
+        *sum = sum.wrapping_add(if is_negative { value.wrapping_neg() } else { value });
+    }
 }
 
 fn norm(values: &[i64]) -> u64 {
@@ -119,4 +174,68 @@ pub(crate) fn median_i64(mut values: Vec<i64>) -> i64 {
     let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
     let middle = div_half_even(i128::from(lower) + i128::from(upper), 2);
     i64::try_from(middle).expect("a median lies between the values")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The projection as the head of this file has it, one coordinate after the other.
+    fn twin(row: &[i32], width: usize, seed: &Digest) -> Vec<i64> {
+        let key = u64::from_le_bytes(seed.0[..8].try_into().unwrap());
+        let mut numbers = (0..).map(|counter| splitmix64(key, counter));
+        let mut sums = vec![0i64; width];
+        for block in row.chunks(width) {
+            let turn = numbers.next().unwrap() % width as u64;
+            let mut signs = 0;
+            for (j, &value) in block.iter().enumerate() {
+                if j % 64 == 0 {
+                    signs = numbers.next().unwrap();
+                }
+                let sign = 1 - 2 * (signs >> (j % 64) & 1) as i64;
+                sums[(j + turn as usize) % width] += sign * i64::from(value);
+            }
+        }
+        sums
+    }
+
+    #[test]
+    fn the_projection_is_that_of_its_twin_up_to_the_greatest_values() {
+        const LIMIT: i32 = (1 << 23) - 1;
+        let seed = Digest([9; 32]);
+        for width in [1, 7, 16, 63, 64, 65, 100, 128, 1_000] {
+            for d in [width + 1, 2 * width, 300 * width + 5, 1_000 * width] {
+                let constant = vec![LIMIT; d];
+                let mixed: Vec<i32> = (0..d)
+                    .map(|at| (splitmix64(3, at as u64) % (2 * LIMIT as u64 + 1)) as i32 - LIMIT)
+                    .collect();
+                for row in [constant, vec![-LIMIT; d], mixed] {
+                    assert_eq!(
+                        project(&row, width, &seed),
+                        twin(&row, width, &seed),
+                        "{width} {d}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Values that all have the sign they are given, so that nothing cancels.
+    #[test]
+    fn sums_that_only_grow_do_not_overflow() {
+        const LIMIT: i32 = (1 << 23) - 1;
+        let (seed, width) = (Digest([1; 32]), 64);
+        let key = u64::from_le_bytes(seed.0[..8].try_into().unwrap());
+        let row: Vec<i32> = (0..1_000 * width)
+            .map(|at| {
+                let signs = splitmix64(key, 2 * (at / width) as u64 + 1);
+                if signs >> (at % width) & 1 == 1 {
+                    -LIMIT
+                } else {
+                    LIMIT
+                }
+            })
+            .collect();
+        assert_eq!(project(&row, width, &seed), vec![1_000 * i64::from(LIMIT); width]);
+    }
 }

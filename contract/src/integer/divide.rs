@@ -52,7 +52,10 @@ impl CountDivider {
 #[derive(Debug, Clone, Copy)]
 pub struct WeightDivider {
     total: u64,
-    reciprocal: u64,
+    reciprocal: u32,
+    /// Binary digits that the biased sum loses before it is multiplied.
+    lost: u32,
+    shift: u32,
 }
 
 impl WeightDivider {
@@ -62,20 +65,30 @@ impl WeightDivider {
     /// When `total` is outside that range.
     pub fn new(total: u64) -> Self {
         assert!((1..=WEIGHT_TOTAL_FAST_MAX).contains(&total), "total weight {total} out of range");
-        Self { total, reciprocal: u64::MAX / total }
+        // With total < 2^k the biased sum u is below 2^(k + 24). What it loses, less than 2^(k − 8),
+        // is less than 2^-7 of the total; the reciprocal ⌊(2^(k + 31) − 1) / total⌋, below 2^32, is
+        // short by at most one, which makes less than 2^-7 of a quotient below 2^24. So the estimate
+        // is the quotient or one less, and takes one product of two 32-bit numbers.
+        let length = u64::BITS - total.leading_zeros();
+        let lost = length.saturating_sub(8);
+        let reciprocal = (((1u128 << (length + 31)) - 1) / u128::from(total)) as u32;
+        Self { total, reciprocal, lost, shift: length + 31 - lost }
     }
 
     /// `sum / total`, rounded half to even.
     #[inline(always)]
     pub fn divide(self, sum: i64) -> i32 {
+        const HALF: u64 = u32::MAX as u64;
         let biased = (sum as u64).wrapping_add(self.total << BIAS_BITS);
-        // The biased sum is below 2^63, so the estimate is the quotient or one less.
-        let estimate = ((u128::from(biased) * u128::from(self.reciprocal)) >> 64) as u64;
-        let rest = biased.wrapping_sub(estimate.wrapping_mul(self.total));
-        let short = u64::from(rest >= self.total);
+        let upper = (biased >> self.lost) & HALF;
+        let estimate = upper.wrapping_mul(u64::from(self.reciprocal)) >> self.shift;
+        // Below 2^25, as the compiler should know.
+        let rest = biased.wrapping_sub((estimate & HALF).wrapping_mul(self.total));
+        // All below 2^63, and signed numbers are compared faster.
+        let short = u64::from(rest as i64 >= self.total as i64);
         let floor = estimate.wrapping_add(short);
         let twice_rest = rest.wrapping_sub(short.wrapping_mul(self.total)).wrapping_mul(2);
-        let up = u64::from(twice_rest.wrapping_add(floor & 1) > self.total);
+        let up = u64::from(twice_rest.wrapping_add(floor & 1) as i64 > self.total as i64);
         (floor.wrapping_add(up) as i64).wrapping_sub(1 << BIAS_BITS) as i32
     }
 }
