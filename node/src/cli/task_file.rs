@@ -153,6 +153,7 @@ fn finish(
         norm_band: file.norm_band.is_some(),
         trust: file.trust.is_some() || !file.trust_enabled,
         history: file.history.is_some(),
+        evaluation: file.evaluation.is_some(),
     };
     let spec = TaskSpec {
         id: file.id,
@@ -187,6 +188,7 @@ struct Given {
     norm_band: bool,
     trust: bool,
     history: bool,
+    evaluation: bool,
 }
 
 /// The task with what a profile sets for the 3f + 1 members that its f asks for.
@@ -195,11 +197,15 @@ fn with_profile(profile: Profile, spec: TaskSpec, given: &Given) -> TaskSpec {
     let trust = if given.trust { spec.trust } else { filled.trust };
     // What history shows moves trust; without trust there is nothing to move.
     let history = filled.history.filter(|_| trust.is_some());
+    let history = if given.history { spec.history } else { history };
+    // Harm is measured of cells that the history suspects.
+    let evaluation = filled.evaluation.filter(|_| history.is_some());
     TaskSpec {
         rule: if given.rule { spec.rule.clone() } else { filled.rule },
         weighting: if given.weighting { spec.weighting } else { filled.weighting },
         norm_band: if given.norm_band { spec.norm_band } else { filled.norm_band },
-        history: if given.history { spec.history } else { history },
+        evaluation: if given.evaluation { spec.evaluation.clone() } else { evaluation },
+        history,
         trust,
         ..spec
     }

@@ -306,6 +306,13 @@ fn a_profile_fills_what_a_task_file_leaves_open() {
     let untrusting = read("profile = \"strict\"\ntrust_enabled = false\n").unwrap().spec;
     assert_eq!(untrusting.trust, None);
     assert_eq!(read("").unwrap().spec.history, None);
+    assert_eq!(balanced.evaluation, None);
+    let evaluated = read("profile = \"evaluated\"\n").unwrap().spec;
+    let harm = evaluated.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
+    assert_eq!(harm, Some(fedledger_contract::profile::HARM));
+    assert_eq!(fedledger_contract::check_task(&evaluated, 13), Ok(()));
+    let untrusting = read("profile = \"evaluated\"\ntrust_enabled = false\n").unwrap().spec;
+    assert_eq!((untrusting.evaluation, untrusting.history), (None, None));
     let error = read("profile = \"lax\"\n").unwrap_err().message;
     assert!(error.contains("lax") && error.contains("balanced"), "{error}");
 }
