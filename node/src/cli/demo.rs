@@ -23,7 +23,7 @@ pub(super) struct DemoArgs {
     /// What they do.
     #[arg(long, default_value = "sign-flip", value_parser = PossibleValuesParser::new(Attack::NAMES))]
     attack: String,
-    /// Number of training rounds [default: 5, or 20 with --profile].
+    /// Number of training rounds [default: 5, or 18 with --profile].
     #[arg(long, value_name = "N")]
     rounds: Option<u64>,
     /// Contract settings of a profile in place of the defaults: evaluated has the hospitals score
@@ -58,8 +58,8 @@ fn profile(name: &str) -> Result<Profile, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
-/// Rounds without a profile, and with one: its history begins to judge after 17.
-const ROUNDS: (u64, u64) = (5, 20);
+/// Rounds without a profile, and with one, whose history begins to judge after 17.
+const ROUNDS: (u64, u64) = (5, 18);
 
 pub(super) fn run(_: &Context, args: &DemoArgs) -> Result<Exit, Failure> {
     let attack: Attack = args.attack.parse().map_err(Failure::usage)?;
