@@ -16,6 +16,7 @@ mod change;
 mod context;
 mod demo;
 mod devnet;
+mod evaluation;
 mod genesis;
 mod init;
 mod member;
@@ -88,6 +89,9 @@ enum Command {
     /// Global models.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Scores of a round's candidates on held-out rows.
+    #[command(subcommand)]
+    Evaluation(evaluation::EvaluationCommand),
     /// Verify a ledger from genesis, trusting nobody.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -160,6 +164,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Round(command) => round::run(&context, &command),
         Command::Update(command) => update::run(&context, &command),
         Command::Model(command) => model::run(&context, &command),
+        Command::Evaluation(command) => evaluation::run(&context, &command),
         Command::Audit(command) => audit::run(&context, &command),
         Command::Aggregate(args) => aggregate::run(&context, &args),
         Command::Sim(command) => sim::run(&context, &command),

@@ -39,6 +39,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// How long it waits.
     pub timeouts: TimeoutsSection,
+    /// The program that scores candidates for its member.
+    pub evaluator: EvaluatorSection,
 }
 
 /// Who this node is and where it keeps things.
@@ -152,6 +154,48 @@ pub struct TimeoutsSection {
 impl Default for TimeoutsSection {
     fn default() -> Self {
         Self { http_upload_ms: 600_000, shutdown_ms: 10_000 }
+    }
+}
+
+/// The program that the node runs to score a round's candidates on its member's held-out rows; see
+/// `docs/evaluation.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluatorSection {
+    /// Program and arguments, run in the home; empty when nothing is run.
+    pub command: Vec<String>,
+    /// The form of the models that it is given.
+    pub format: ModelFormat,
+    /// Longest run in milliseconds; then it is killed.
+    pub timeout_ms: u64,
+    /// How long after a run that came to nothing it is run again for the same round, in milliseconds.
+    pub retry_ms: u64,
+}
+
+impl Default for EvaluatorSection {
+    fn default() -> Self {
+        let command = Vec::new();
+        Self { command, format: ModelFormat::Npz, timeout_ms: 600_000, retry_ms: 60_000 }
+    }
+}
+
+/// The form of a model's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelFormat {
+    /// For NumPy.
+    Npz,
+    /// For everything else.
+    Safetensors,
+}
+
+impl ModelFormat {
+    /// Its name, which is also the ending of its files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Npz => "npz",
+            Self::Safetensors => "safetensors",
+        }
     }
 }
 
@@ -281,11 +325,21 @@ impl Config {
                 reason: "must be empty when `dial_only = true`".into(),
             });
         }
+        if self.evaluator.command.first().is_some_and(String::is_empty) {
+            let reason = "its first word, the program, is empty".into();
+            return Err(ConfigError::BadSetting { setting: "evaluator.command", reason });
+        }
+        if !self.evaluator.command.is_empty() && self.node.member.is_empty() {
+            let reason = "a node without `node.member` has nobody to score candidates for".into();
+            return Err(ConfigError::BadSetting { setting: "evaluator.command", reason });
+        }
         for (setting, value) in [
             ("limits.http_upload_bytes", self.limits.http_upload_bytes),
             ("limits.http_uploads", self.limits.http_uploads as u64),
             ("timeouts.http_upload_ms", self.timeouts.http_upload_ms),
             ("timeouts.shutdown_ms", self.timeouts.shutdown_ms),
+            ("evaluator.timeout_ms", self.evaluator.timeout_ms),
+            ("evaluator.retry_ms", self.evaluator.retry_ms),
         ] {
             if value == 0 {
                 return Err(ConfigError::BadSetting { setting, reason: "must be above 0".into() });
@@ -310,13 +364,14 @@ impl Config {
 }
 
 /// The sections with what each is for, in the order in which they are written.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 7] = [
     ("node", "Who this node is, and the folder of its ledger and blobs (relative to the home)."),
     ("network", "How it reaches other members. dial_only: for nodes behind a firewall."),
     ("http", "Its HTTP API, for the institution's own people and programs. Keep it on loopback."),
     ("log", "format: text or json. level: error, warn, info, debug, trace."),
     ("limits", "How much it takes on."),
     ("timeouts", "How long it waits, in milliseconds."),
+    ("evaluator", "Program that scores candidates on held-out rows; see docs/evaluation.md."),
 ];
 
 fn check_addresses(setting: &'static str, addresses: &[String]) -> Result<(), ConfigError> {

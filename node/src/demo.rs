@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{bail, Context as _};
+use fedledger_contract::profile::{apply, Profile};
 use fedledger_ledger::ids::{byzantine_max, ChainId, MemberId, TaskId};
 use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::attack::{Attack, Knowledge};
@@ -30,6 +31,8 @@ pub struct DemoOptions {
     pub attack: Attack,
     /// Number of rounds.
     pub rounds: u64,
+    /// Contract settings, in place of the defaults.
+    pub profile: Option<Profile>,
     /// A folder with one CSV file for each institution, instead of the built-in data.
     pub data: Option<(PathBuf, CsvOptions)>,
     /// Keeps everything in this folder instead of a temporary one.
@@ -59,7 +62,7 @@ fn show(options: &DemoOptions, temporary: &Path, cleanup: &Cleanup) -> anyhow::R
     scenario.rounds = options.rounds;
     let task = TaskId::new("demo").expect("a fixed id");
     let members = member_ids(&scenario)?;
-    let spec = scenario.task(task)?;
+    let spec = contract(options.profile, scenario.task(task)?, members.len())?;
     let dir = options.keep.clone().unwrap_or_else(|| temporary.join("consortium"));
     let screen = Screen::new(&members, &scenario.hostile);
     screen.opening(&scenario, &spec, &dir);
@@ -97,6 +100,20 @@ fn build_scenario(options: &DemoOptions) -> anyhow::Result<Scenario> {
         );
     }
     Ok(scenario)
+}
+
+/// The task with the settings of a profile, when one is asked for.
+fn contract(profile: Option<Profile>, task: TaskSpec, members: usize) -> anyhow::Result<TaskSpec> {
+    let Some(profile) = profile else { return Ok(task) };
+    let task = apply(profile, task, members);
+    if profile == Profile::Evaluated && task.evaluation.is_none() {
+        bail!(
+            "the profile `evaluated` needs 7 institutions and 18 rounds; with {members} and {} it \
+             measures nothing",
+            task.rounds
+        );
+    }
+    Ok(task)
 }
 
 fn member_ids(scenario: &Scenario) -> anyhow::Result<Vec<MemberId>> {

@@ -212,6 +212,11 @@ pub fn to_safetensors(tensors: &[NamedTensor]) -> Vec<u8> {
     safetensors::serialize(tensors)
 }
 
+/// The tensors as an npz file, each with its own element type.
+pub fn to_npz(tensors: &[NamedTensor]) -> Vec<u8> {
+    npz::serialize(tensors)
+}
+
 /// Writes `bytes` to a new file, complete or not at all: to a temporary name in the same folder,
 /// synced to disk, then linked to its name.
 ///

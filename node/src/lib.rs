@@ -7,6 +7,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod devnet;
+pub mod evaluation;
 pub mod exit;
 pub mod files;
 pub mod keys;

@@ -10,6 +10,9 @@
 //! - *The order of commitments* decides which of several equal updates counts as the copy. In
 //!   process it is the order of members; here a copy is handed in only once the commitment of the
 //!   first member with that update is in a block.
+//! - *Evaluations.* Every hospital holds back the rows that it holds back in process, scores the
+//!   candidates that its own node has, and says what it measured, or what its coalition has agreed
+//!   on. Those in quarantine do too: the round waits for everybody.
 //! - *What attackers know.* The public record is read from the ledger. Attackers that are told the
 //!   honest updates of the round, which no network would let them see, are told them here.
 //!
@@ -25,16 +28,20 @@ use std::time::Duration;
 
 use anyhow::{bail, Context as _};
 use fedledger_contract::canonical::{FloatBits, Schema};
-use fedledger_contract::records::TrustRecord;
+use fedledger_contract::evaluation::conclude;
+use fedledger_contract::records::{HarmRecord, TrustRecord};
 use fedledger_ledger::decision::{OutcomeResult, RoundFailure, UpdateVerdict};
+use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::{ChainId, Digest, MemberId, RoundNumber};
 use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::attack::{Knowledge, PublicRecord};
-use fedledger_sim::federation::{named_bits, PlainAverage, RoundReport};
+use fedledger_sim::federation::{
+    hold_out, loss_micro, named_bits, reported, HeldOut, PlainAverage, RoundReport,
+};
 use fedledger_sim::trainer::{train_round, LocalUpdate, RoundView as Known, Trainer};
 
 use self::hospital::Hospital;
-use crate::api::types::RoundView;
+use crate::api::types::{EvaluationView, RoundView};
 use crate::devnet::{Devnet, Plan, PlannedTask, Running};
 
 pub use self::interrupt::Cleanup;
@@ -66,6 +73,10 @@ pub struct NetworkRun {
     cast: Cast,
     schema: Schema,
     hospitals: Vec<Hospital>,
+    /// In the order of members, where the task has an evaluation phase.
+    held_out: Vec<HeldOut>,
+    /// The members' trust after the last round, in their order.
+    trust: Vec<TrustRecord>,
     running: Vec<Running>,
     devnet: Devnet,
     cleanup: Cleanup,
@@ -92,16 +103,18 @@ impl NetworkRun {
         program: &Path,
         cleanup: &Cleanup,
     ) -> anyhow::Result<Self> {
+        let evaluation = cast.task.evaluation.as_mut().map(|evaluation| &mut evaluation.window_ms);
         for window in [
             &mut cast.task.commit_window_ms,
             &mut cast.task.reveal_window_ms,
             &mut cast.task.decide_window_ms,
-        ] {
+        ]
+        .into_iter()
+        .chain(evaluation)
+        {
             *window = WINDOW_MS;
         }
-        if cast.task.evaluation.is_some() {
-            bail!("the task has an evaluation phase, and there are no evaluators here");
-        }
+        let held_out = evaluators(&mut cast)?;
         let schema = Schema::of(&cast.task)?;
         let spec = cast.trainers.first().expect("a consortium has members").spec;
         let model = schema.quantise(&named_bits(&spec, &cast.initial_model))?;
@@ -116,6 +129,8 @@ impl NetworkRun {
             plain: PlainAverage::new(&model),
             record: PublicRecord::new(known),
             model: (schema.digest_of(&model)?, model),
+            held_out,
+            trust: vec![TrustRecord::default(); cast.names.len()],
             cast,
             schema,
             hospitals,
@@ -166,6 +181,7 @@ impl NetworkRun {
         let known = Known::new(round.0, &base, &self.record);
         let updates = train_round(&self.cast.trainers, &known, self.cast.knowledge);
         self.hand_in(round, &updates)?;
+        self.score(round)?;
         let watcher = &self.hospitals[0];
         let view = watcher.wait_for_end(round)?;
         let (revealed, counts) = watcher.revealed(&self.schema, &view)?;
@@ -179,8 +195,33 @@ impl NetworkRun {
         let rows = rows.map(|row| to_floats(&self.schema, &row.to_vec())).collect();
         self.record.close_round(rows, self.model());
         self.frozen = report.failure == Some(RoundFailure::TooManySuspects);
+        self.trust.clone_from(&report.trust);
         self.round = round;
         Ok(report)
+    }
+
+    /// Has every member score the round's candidates, where the task has them scored.
+    fn score(&self, round: RoundNumber) -> anyhow::Result<()> {
+        if self.held_out.is_empty() {
+            return Ok(());
+        }
+        let members: Vec<MemberId> =
+            self.hospitals.iter().map(|hospital| hospital.member.clone()).collect();
+        everybody(&self.hospitals, |k, hospital| {
+            // Nothing is listed when the round has failed before.
+            let Some(listed) = hospital.wait_for_candidates(round)? else { return Ok(()) };
+            let trainer = &self.cast.trainers[k];
+            let rows = self.held_out[k].rows_in(round.0);
+            let losses = listed.iter().map(|candidate| {
+                let model = hospital.canonical(&self.schema, &candidate.model)?;
+                let model = to_floats(&self.schema, &model);
+                Ok(loss_micro(trainer.spec.evaluate(&model, rows).log_loss))
+            });
+            let losses = losses.collect::<anyhow::Result<Vec<u64>>>()?;
+            let said = reported(trainer, &members, &listed, losses);
+            hospital.submit_scores(round, &listed, &said, rows.rows() as u64)
+        })?;
+        Ok(())
     }
 
     fn agree_on_model(&self, digests: &[Digest]) -> anyhow::Result<()> {
@@ -243,10 +284,23 @@ impl NetworkRun {
             Some(OutcomeResult::Aggregated { .. }) => None,
             None => bail!("round {round} ended without an outcome"),
         };
-        // Tasks with an evaluation phase are refused before the first round.
-        let harm = None;
+        let losses = self.counted(view);
+        let harm = measured(&self.cast.task, view, &losses);
         let (round, trust, model) = (round.0, trust?, self.model.0);
-        Ok(RoundReport { round, failure, verdicts, trust, model, harm })
+        Ok(RoundReport { round, failure, verdicts, trust, model, losses, harm })
+    }
+
+    /// The losses that counted, as the ledger has them: of members that were not in quarantine.
+    fn counted(&self, view: &RoundView) -> Vec<(MemberId, Vec<u64>)> {
+        let members = self.hospitals.iter().zip(&self.trust);
+        let standing = |id: &MemberId| {
+            let own = members.clone().find(|(hospital, _)| hospital.member == *id);
+            own.is_some_and(|(_, trust)| trust.standing != Standing::Quarantine)
+        };
+        let counted = view.evaluations.iter().filter(|one| standing(&one.member));
+        let losses =
+            |one: &EvaluationView| one.scores.iter().map(|score| score.loss_micro).collect();
+        counted.map(|one| (one.member.clone(), losses(one))).collect()
     }
 
     /// Waits until every node knows of the end of the last round and has the same model, and stops
@@ -303,6 +357,29 @@ fn create(
         dial_only: Vec::new(),
     };
     Devnet::create(dir, &plan)
+}
+
+/// What the losses on the ledger say of a suspected cell, as the contract reckons it. The verdicts,
+/// which the nodes made, say it too, and are compared as they are.
+fn measured(
+    task: &TaskSpec,
+    view: &RoundView,
+    losses: &[(MemberId, Vec<u64>)],
+) -> Option<HarmRecord> {
+    // Whether the history has it chosen is nothing to what it measures.
+    conclude(&view.candidates, losses, None, task.byzantine as usize).1
+}
+
+/// Takes from every trainer's rows those that it scores candidates on, where the task has that.
+fn evaluators(cast: &mut Cast) -> anyhow::Result<Vec<HeldOut>> {
+    if cast.task.evaluation.is_none() {
+        return Ok(Vec::new());
+    }
+    let held_out = hold_out(&mut cast.trainers).into_iter().zip(&cast.names);
+    let held_out = held_out.map(|(rows, name)| {
+        rows.with_context(|| format!("{name} has too few rows to hold any back for evaluations"))
+    });
+    held_out.collect()
 }
 
 fn launch(devnet: &Devnet, program: &Path, cleanup: &Cleanup) -> anyhow::Result<Vec<Running>> {

@@ -121,6 +121,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         !rows.is_empty()
             && rows.iter().all(|row| {
                 let cell = row[column].as_str();
+                let cell = cell.strip_prefix('-').filter(|rest| !rest.is_empty()).unwrap_or(cell);
                 cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit()) && is_number(cell)
             })
     };
@@ -188,6 +189,8 @@ mod tests {
             table(&["member", "examples"], &rows),
             "member  examples\na              7\nlonger      1234\n"
         );
+        let signed = vec![vec!["-0.5".into()], vec!["12.5".into()], vec!["-".into()]];
+        assert_eq!(table(&["x"], &signed), "   x\n-0.5\n12.5\n   -\n");
         assert_eq!(table(&["x"], &[]), "x\n");
     }
 

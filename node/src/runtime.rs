@@ -11,6 +11,8 @@
 //! acknowledged, before it is durable.
 
 mod automation;
+mod evaluations;
+mod evaluator;
 mod fetching;
 mod gossip;
 mod held_back;
@@ -49,6 +51,8 @@ pub struct Node {
     fetching: Fetching,
     /// What this node has announced since members last came.
     announced: Mutex<BTreeSet<Digest>>,
+    /// How the program that scores candidates gets on.
+    evaluator: evaluator::Board,
     /// Held while decisions are computed: one computation at a time.
     computing: Arc<tokio::sync::Mutex<()>>,
     /// There is something to look at before the next height.

@@ -33,7 +33,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use thiserror::Error;
 
 pub use counterfactual::PlainAverage;
-pub use evaluation::{loss_micro, Evaluations, EVALUATION_SHARE};
+pub use evaluation::{hold_out, loss_micro, reported, Evaluations, HeldOut, EVALUATION_SHARE};
 
 use crate::attack::{Knowledge, PublicRecord};
 use crate::model::ModelSpec;
@@ -85,6 +85,8 @@ pub struct RoundReport {
     pub trust: Vec<TrustRecord>,
     /// Digest of the model after the round.
     pub model: Digest,
+    /// The evaluators' losses that counted, by member id, one for each candidate.
+    pub losses: Vec<(MemberId, Vec<u64>)>,
     /// What the evaluators measured of the suspected cell, where the task has that.
     pub harm: Option<HarmRecord>,
 }
@@ -106,7 +108,7 @@ pub struct Federation {
     record: PublicRecord,
     past: Option<Past>,
     /// In the order of members, where the task has an evaluation phase.
-    held_out: Vec<Option<evaluation::HeldOut>>,
+    held_out: Vec<Option<HeldOut>>,
     /// Rounds that can be undone, when they are kept.
     kept: Option<Vec<recovery::Kept>>,
     round: u64,
@@ -140,8 +142,7 @@ impl Federation {
         let spec = trainers.first().expect("a consortium has members").spec;
         let schema = Schema::of(&task)?;
         let model = schema.quantise(&named_bits(&spec, initial))?;
-        let held_out =
-            task.evaluation.as_ref().map_or_else(Vec::new, |_| evaluation::hold_out(&mut trainers));
+        let held_out = task.evaluation.as_ref().map_or_else(Vec::new, |_| hold_out(&mut trainers));
         let harm = task.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
         let past = task.history.map(|policy| Past::new(policy, task.initial_model).with_harm(harm));
         Ok(Self {
@@ -216,8 +217,8 @@ impl Federation {
         let revealed = self.revealed(values.view());
         let kept = self.kept.is_some().then(|| self.present(&values, &num_examples));
         let inputs = self.inputs(values, &num_examples)?;
-        let (judgement, harm) = match self.task.evaluation {
-            None => (judge(&self.task.rule, inputs), None),
+        let (judgement, scored) = match self.task.evaluation {
+            None => (judge(&self.task.rule, inputs), evaluation::Scored::default()),
             Some(_) => self.judge_evaluated(inputs)?,
         };
         let RoundJudgement { aggregate, verdicts, deviations } = judgement;
@@ -226,7 +227,7 @@ impl Federation {
             model.map(|model| (model, aggregate)).map_err(|_| RoundFailure::ModelOutOfRange)
         });
         if led_to.is_ok() {
-            self.remember(&deviations.unwrap_or_default(), harm.as_ref());
+            self.remember(&deviations.unwrap_or_default(), scored.harm.as_ref());
         }
         self.move_trust(&verdicts);
         let failure = led_to.as_ref().err().copied();
@@ -249,7 +250,8 @@ impl Federation {
             verdicts,
             trust: self.trust.clone(),
             model: self.schema.digest_of(&self.model)?,
-            harm,
+            losses: scored.losses,
+            harm: scored.harm,
         })
     }
 

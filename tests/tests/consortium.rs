@@ -1,6 +1,8 @@
 //! Whole consortia of separate processes: the real program, real sockets, real disks, and what goes
 //! wrong in the real world.
 
+#[path = "consortium/evaluation.rs"]
+mod evaluation;
 mod support;
 
 use std::time::Duration;

@@ -6,7 +6,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use fedledger_ledger::decision::{Reason, UpdateVerdict};
 use fedledger_ledger::ids::{ChainId, MemberId};
+use fedledger_ledger::limits::LOSS_MICRO_MAX;
 use fedledger_node::network_run::compare::{Compared, Difference};
 use fedledger_node::network_run::{Cast, Cleanup, NetworkRun};
 use fedledger_sim::lab::build::{build, Built};
@@ -34,6 +36,39 @@ name = "iid"
 count = 2
 attack = { name = "sybil" }
 schedule = { from = 2 }
+"#;
+
+/// Seven hospitals of which two turn labels from the first round on and report whatever hides it.
+/// History and harm are quicker than any calibration would have them: so little has to show.
+const EVALUATED: &str = r#"
+title = "Two of seven pull together and lie about candidates"
+members = 7
+rounds = 7
+seeds = [1]
+
+[data]
+name = "wdbc"
+
+[split]
+name = "iid"
+
+[contract]
+profile = "balanced"
+harm = { observed_rounds = 2, cosine_milli = 100, allowance_milli = 0, limit_milli = 2000 }
+
+[contract.history]
+sketch_width = 16
+settle_rounds = 0
+baseline_rounds = 4
+bond_milli = 8000
+shift_milli = 3000
+lead_milli = 1000
+rounds_in_a_row = 3
+
+[[attackers]]
+count = 2
+attack = { name = "label-flip" }
+evaluations = "framing"
 "#;
 
 fn text(rounds: u64) -> String {
@@ -78,9 +113,7 @@ fn nodes_come_to_the_same_bits_as_the_run_in_process() {
     let (_, twin) = attacked_federation(&source, &built).expect("a good task");
     let mut duplicates = 0;
     let mut told = |report: &fedledger_sim::federation::RoundReport| {
-        let copy = |verdict: &&fedledger_ledger::decision::UpdateVerdict| {
-            verdict.reason == fedledger_ledger::decision::Reason::Duplicate
-        };
+        let copy = |verdict: &&UpdateVerdict| verdict.reason == Reason::Duplicate;
         duplicates += report.verdicts.iter().filter(copy).count();
     };
     let mut compared = Compared::new(&mut nodes, twin, &mut told);
@@ -93,6 +126,38 @@ fn nodes_come_to_the_same_bits_as_the_run_in_process() {
     // The results, too, with everything that they are measured against.
     let in_process = run_built(&source, &built, &cancel, &|_| {});
     assert_eq!(on_nodes, in_process.expect("the scenario runs"));
+}
+
+#[test]
+fn evaluations_come_to_the_same_bits_whoever_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Source::parse("judged", "judged.toml", EVALUATED.into(), PathBuf::new()).unwrap();
+    let built = build(&source, 1).unwrap();
+    let mut nodes = start(folder.path(), cast(&source, &built));
+    let (_, twin) = attacked_federation(&source, &built).unwrap();
+    let (mut suspected, mut lied, mut struck) = (0, 0, 0);
+    let mut told = |report: &fedledger_sim::federation::RoundReport| {
+        suspected += usize::from(report.harm.is_some());
+        let lies = |losses: &[u64]| losses.contains(&LOSS_MICRO_MAX);
+        lied += report.losses.iter().filter(|(_, losses)| lies(losses)).count();
+        let harmful = |verdict: &&UpdateVerdict| verdict.reason == Reason::HarmfulTogether;
+        struck += report.verdicts.iter().filter(harmful).count();
+    };
+    let mut compared = Compared::new(&mut nodes, twin, &mut told);
+    for _ in 0..7 {
+        compared.step().unwrap_or_else(|error| panic!("{}", explain(error)));
+    }
+    nodes.stop().unwrap();
+    let seen = format!("suspected {suspected}, lied {lied}, struck {struck}");
+    assert!(suspected > 0 && lied > 0 && struck > 0, "too little was compared: {seen}");
+}
+
+/// What stopped the nodes, with its causes.
+fn explain(error: RunError) -> String {
+    match error {
+        RunError::Nodes(error) => format!("{error:?}"),
+        error => error.to_string(),
+    }
 }
 
 #[test]

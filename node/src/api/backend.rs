@@ -3,9 +3,9 @@
 
 use async_trait::async_trait;
 use fedledger_ledger::genesis::Genesis;
-use fedledger_ledger::ids::{Digest, Height, MemberId};
+use fedledger_ledger::ids::{Digest, Height, MemberId, RoundNumber, TaskId};
 use fedledger_ledger::store::{BlobStore, LedgerStore};
-use fedledger_ledger::transaction::{Action, Transaction};
+use fedledger_ledger::transaction::{Action, CandidateScore, Transaction};
 use tokio::sync::watch;
 
 use super::types::{NodeStatus, SubmitError, SubmitUpdate, SubmittedUpdate, TransactionStatus};
@@ -60,4 +60,16 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// See [`SubmitError`].
     async fn submit_update(&self, update: SubmitUpdate) -> Result<SubmittedUpdate, SubmitError>;
+
+    /// Signs the member's scores of a round's candidates and offers them to proposers. Returns the
+    /// transaction's digest.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    async fn submit_evaluation(
+        &self,
+        task: TaskId,
+        round: RoundNumber,
+        scores: Vec<CandidateScore>,
+    ) -> Result<Digest, SubmitError>;
 }

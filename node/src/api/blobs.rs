@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{header, HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use fedledger_contract::canonical::{Schema, HEADER_BYTES, MAGIC};
+use fedledger_contract::canonical::{NamedTensor, Schema, HEADER_BYTES, MAGIC};
 use fedledger_contract::state::StateView;
 use fedledger_ledger::ids::Digest;
 use futures::stream;
@@ -130,6 +130,8 @@ pub(super) enum ModelFormat {
     /// Float32 tensors, for training.
     #[default]
     Safetensors,
+    /// The same for NumPy.
+    Npz,
     /// The canonical bytes that the digest is of.
     Canonical,
 }
@@ -138,7 +140,7 @@ pub(super) enum ModelFormat {
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ModelQuery {
-    /// `safetensors` (when absent) or `canonical`.
+    /// `safetensors` (when absent), `npz` or `canonical`.
     #[param(inline)]
     format: Option<ModelFormat>,
 }
@@ -146,7 +148,7 @@ pub(super) struct ModelQuery {
 /// A model, aggregate or revealed update as tensors.
 #[utoipa::path(get, path = "/v1/models/{digest}", tag = "training",
     params(("digest" = String, Path, description = "digest of the model, hexadecimal"), ModelQuery),
-    responses((status = 200, description = "a safetensors file, or the canonical bytes"),
+    responses((status = 200, description = "a safetensors or npz file, or the canonical bytes"),
         (status = 404, body = ErrorBody)))]
 pub(super) async fn model(
     State(state): State<ApiState>,
@@ -164,7 +166,11 @@ pub(super) async fn model(
                 ModelFormat::Canonical => Ok((bytes, "application/octet-stream")),
                 ModelFormat::Safetensors => {
                     let kind = files::Format::Safetensors.content_type();
-                    Ok((to_safetensors(state, &digest, &bytes)?, kind))
+                    Ok((files::to_safetensors(&tensors_of(state, &digest, &bytes)?), kind))
+                }
+                ModelFormat::Npz => {
+                    let kind = files::Format::Npz.content_type();
+                    Ok((files::to_npz(&tensors_of(state, &digest, &bytes)?), kind))
                 }
             }
         })
@@ -201,7 +207,11 @@ pub(super) async fn import(
     Ok(axum::Json(ImportedModel { model: put? }))
 }
 
-fn to_safetensors(state: &ApiState, digest: &Digest, bytes: &[u8]) -> Result<Vec<u8>, ApiError> {
+fn tensors_of(
+    state: &ApiState,
+    digest: &Digest,
+    bytes: &[u8],
+) -> Result<Vec<NamedTensor>, ApiError> {
     let unreadable = |reason: String| {
         let message = format!("blob {digest} is not a canonical model of any task: {reason}");
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "not_a_model", message)
@@ -215,8 +225,7 @@ fn to_safetensors(state: &ApiState, digest: &Digest, bytes: &[u8]) -> Result<Vec
         .find(|schema| named == Some(&schema.digest().as_bytes()[..]))
         .ok_or_else(|| unreadable("its schema is not one of a task".into()))?;
     let values = schema.decode(bytes).map_err(|error| unreadable(error.to_string()))?;
-    let tensors = schema.dequantise(&values).map_err(|error| unreadable(error.to_string()))?;
-    Ok(files::to_safetensors(&tensors))
+    schema.dequantise(&values).map_err(|error| unreadable(error.to_string()))
 }
 
 #[cfg(test)]

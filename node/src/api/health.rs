@@ -11,7 +11,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::types::{ErrorBody, NodeStatus};
+use super::types::{ErrorBody, EvaluatorRun, EvaluatorState, NodeStatus};
 use super::{ApiError, ApiState};
 
 /// Answers as long as the process does.
@@ -46,6 +46,8 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse 
 /// The status in the OpenMetrics text format.
 fn metrics_text(status: &NodeStatus) -> String {
     let mut registry = Registry::with_prefix("fedledger");
+    let failed = |run: &&EvaluatorRun| run.state == EvaluatorState::Failed;
+    let evaluators_failed = status.evaluation.runs.iter().filter(failed).count();
     let connected = status.peers.iter().filter(|peer| peer.connected).count();
     for (name, help, value) in [
         ("height", "Height of the last decided block", status.height.0),
@@ -55,6 +57,16 @@ fn metrics_text(status: &NodeStatus) -> String {
         ("members_connected", "Other members with an open connection", connected as u64),
         ("syncing", "1 while the node fetches blocks that others have", status.syncing.into()),
         ("signing", "1 while the node signs consensus votes", status.signing.into()),
+        (
+            "evaluations_due",
+            "Rounds that wait for this member's scores",
+            status.evaluation.due.len() as u64,
+        ),
+        (
+            "evaluators_failed",
+            "Tasks whose last run of the evaluator came to nothing",
+            evaluators_failed as u64,
+        ),
     ] {
         let gauge = Gauge::<u64, AtomicU64>::default();
         gauge.set(value);

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use fedledger_ledger::genesis::Genesis;
-use fedledger_ledger::ids::{Digest, Height, MemberId};
+use fedledger_ledger::ids::{Digest, Height, MemberId, RoundNumber, TaskId};
 use fedledger_ledger::store::{BlobStore, LedgerStore};
-use fedledger_ledger::transaction::{Action, Transaction};
+use fedledger_ledger::transaction::{Action, CandidateScore, Transaction};
 use tokio::sync::watch;
 
 use super::types::{NodeStatus, SubmitError, SubmitUpdate, SubmittedUpdate, TransactionStatus};
@@ -48,5 +48,13 @@ impl Backend for Node {
     }
     async fn submit_update(&self, update: SubmitUpdate) -> Result<SubmittedUpdate, SubmitError> {
         self.submit_update(update).await
+    }
+    async fn submit_evaluation(
+        &self,
+        task: TaskId,
+        round: RoundNumber,
+        scores: Vec<CandidateScore>,
+    ) -> Result<Digest, SubmitError> {
+        self.submit_evaluation(task, round, scores).await
     }
 }

@@ -10,7 +10,7 @@ use fedledger_ledger::ids::{RoundNumber, TaskId};
 use fedledger_ledger::store::{LedgerStore, StoreError};
 use fedledger_ledger::transaction::Action;
 
-use super::types::{phase_word, ReplayView, RoundView, UpdateView};
+use super::types::{phase_word, EvaluationView, ReplayView, RoundView, UpdateView};
 
 /// Which entries are about which round.
 #[derive(Debug, Default)]
@@ -105,6 +105,7 @@ pub fn tell(entries: &[Entry]) -> Option<RoundView> {
                 deadline: Some(*commit_deadline),
                 updates: Vec::new(),
                 candidates: Vec::new(),
+                evaluations: Vec::new(),
                 result: None,
                 replay: None,
             });
@@ -114,6 +115,7 @@ pub fn tell(entries: &[Entry]) -> Option<RoundView> {
     }
     if let Some(view) = &mut told {
         view.updates.sort_by(|a, b| a.member.cmp(&b.member));
+        view.evaluations.sort_by(|a, b| a.member.cmp(&b.member));
     }
     told
 }
@@ -138,6 +140,10 @@ fn tell_more(view: &mut RoundView, body: &EntryBody) {
                     own.into_iter().for_each(|line| {
                         (line.update, line.revealed) = (Some(*update), true);
                     });
+                }
+                Action::SubmitEvaluation { scores, .. } => {
+                    let (member, scores) = (member.clone(), scores.clone());
+                    view.evaluations.push(EvaluationView { member, scores });
                 }
                 _ => {}
             }

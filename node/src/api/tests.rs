@@ -5,14 +5,14 @@ use std::net::TcpStream;
 
 use async_trait::async_trait;
 use ed25519_dalek::SigningKey;
-use fedledger_ledger::entry::Entry;
+use fedledger_ledger::entry::{Entry, Rejection};
 use fedledger_ledger::genesis::Genesis;
 use fedledger_ledger::governance::{MemberKeys, MemberSpec};
-use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, RoundNumber, TimeMs};
+use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, RoundNumber, TaskId, TimeMs};
 use fedledger_ledger::keys::PublicKey;
 use fedledger_ledger::log::verify_inclusion;
 use fedledger_ledger::store::{BlobStore, LedgerStore};
-use fedledger_ledger::transaction::{Action, Transaction};
+use fedledger_ledger::transaction::{Action, CandidateScore, Transaction};
 use serde_json::Value;
 
 use super::types::*;
@@ -103,6 +103,7 @@ impl Backend for StandIn {
             guarantee: "none: a test".into(),
             syncing: false,
             signing: true,
+            evaluation: EvaluationStatus::default(),
         }
     }
     fn is_ready(&self) -> bool {
@@ -134,6 +135,21 @@ impl Backend for StandIn {
             commitment: Digest::of(b"c"),
             round: RoundNumber(1),
         })
+    }
+    async fn submit_evaluation(
+        &self,
+        task: TaskId,
+        round: RoundNumber,
+        _: Vec<CandidateScore>,
+    ) -> Result<Digest, SubmitError> {
+        match (task.as_str(), round) {
+            ("heart", RoundNumber(1)) => Ok(Digest::of(b"evaluation")),
+            ("heart", _) => {
+                let rejection = Rejection::WrongRound { expected: RoundNumber(1) };
+                Err(SubmitError::Refused { rejection })
+            }
+            _ => Err(SubmitError::UnknownTask { task }),
+        }
     }
 }
 
@@ -293,11 +309,17 @@ fn blobs_are_served_when_published_and_models_as_tensors() {
     let beyond = "Host: localhost\r\nRange: bytes=100000-\r\n";
     assert_eq!(get(served.address, &format!("/v1/blobs/{model}"), beyond).0, 416);
 
-    let file = served.client.get_bytes(&format!("/v1/models/{model}"), 1 << 20).unwrap().unwrap();
-    let path = std::path::Path::new("m");
-    let tensors =
-        crate::files::parse_tensors(crate::files::Format::Safetensors, path, &file).unwrap();
-    assert_eq!((tensors[0].name.as_str(), tensors[0].shape.as_slice()), ("w", &[3][..]));
+    for (query, format) in [
+        ("", crate::files::Format::Safetensors),
+        ("?format=safetensors", crate::files::Format::Safetensors),
+        ("?format=npz", crate::files::Format::Npz),
+    ] {
+        let file = served.client.get_bytes(&format!("/v1/models/{model}{query}"), 1 << 20);
+        let file = file.unwrap().unwrap();
+        let tensors =
+            crate::files::parse_tensors(format, std::path::Path::new("m"), &file).unwrap();
+        assert_eq!((tensors[0].name.as_str(), tensors[0].shape.as_slice()), ("w", &[3][..]));
+    }
 }
 
 fn upload(served: &Served, path: &str, kind: &str, body: &[u8]) -> Result<Digest, (u16, String)> {
@@ -336,6 +358,28 @@ fn updates_are_taken_to_the_limit_and_refused_by_name() {
     ] {
         let (status, code) = upload(&served, path, kind, &body).expect_err(path);
         assert_eq!((status, code.as_str()), expected, "{path}");
+    }
+}
+
+#[test]
+fn scores_are_handed_to_the_node_for_the_round_that_they_name() {
+    let served = served();
+    let score = CandidateScore { candidate: Digest::of(b"m"), loss_micro: 7, num_examples: 2 };
+    let body = EvaluationBody { scores: vec![score] };
+    let post = |path: &str| served.client.post::<Submitted>(path, &body);
+    let submitted = post("/v1/tasks/heart/rounds/1/evaluation").unwrap();
+    assert_eq!(submitted.transaction, Digest::of(b"evaluation"));
+    for (path, expected) in [
+        ("/v1/tasks/heart/rounds/2/evaluation", (409, "refused")),
+        ("/v1/tasks/liver/rounds/1/evaluation", (404, "unknown_task")),
+        ("/v1/tasks/heart/rounds/open/evaluation", (400, "bad_parameter")),
+    ] {
+        match post(path) {
+            Err(ClientError::Refused { status, body }) => {
+                assert_eq!((status, body.code.as_str()), expected, "{path}");
+            }
+            other => panic!("{path}: {other:?}"),
+        }
     }
 }
 

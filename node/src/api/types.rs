@@ -52,6 +52,78 @@ pub struct NodeStatus {
     /// Whether the node signs consensus votes. It does not while it cannot rule out that it signed
     /// something else before.
     pub signing: bool,
+    /// What its member's evaluations are at.
+    #[serde(default)]
+    pub evaluation: EvaluationStatus,
+}
+
+/// What a member's evaluations are at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct EvaluationStatus {
+    /// Program and arguments that the node runs to score candidates; empty when it runs none.
+    pub command: Vec<String>,
+    /// The rounds that wait for this member's scores, by task.
+    pub due: Vec<EvaluationDue>,
+    /// How the last run of that program went, by task.
+    pub runs: Vec<EvaluatorRun>,
+}
+
+/// A round that waits for this member's scores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvaluationDue {
+    /// The task.
+    #[schema(value_type = String)]
+    pub task: TaskId,
+    /// The round.
+    #[schema(value_type = u64)]
+    pub round: RoundNumber,
+    /// When it stops waiting, in milliseconds since 1970 (UTC).
+    #[schema(value_type = u64)]
+    pub deadline: TimeMs,
+}
+
+/// How a run of the evaluator went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvaluatorRun {
+    /// The task.
+    #[schema(value_type = String)]
+    pub task: TaskId,
+    /// The round.
+    #[schema(value_type = u64)]
+    pub round: RoundNumber,
+    /// How often it was run for this round so far.
+    pub runs: u32,
+    /// Where the last of them is.
+    pub state: EvaluatorState,
+    /// Why it came to nothing, when it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// Where a run of the evaluator is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluatorState {
+    /// It runs.
+    Running,
+    /// Its scores were signed.
+    Scored,
+    /// It came to nothing, and is run again when its time has come.
+    Failed,
+    /// It was stopped: the round no longer waits for this member.
+    Stopped,
+}
+
+impl EvaluatorState {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Scored => "scored",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 /// Another member's node, as seen from this one.
@@ -379,6 +451,9 @@ pub struct RoundView {
     /// The candidates up for evaluation, when the task has that phase.
     #[schema(value_type = Vec<Object>)]
     pub candidates: Vec<fedledger_ledger::decision::Candidate>,
+    /// The members' scores of them, in order of member id.
+    #[serde(default)]
+    pub evaluations: Vec<EvaluationView>,
     /// How it ended; absent while it runs.
     #[schema(value_type = Option<Object>)]
     pub result: Option<OutcomeResult>,
@@ -386,6 +461,17 @@ pub struct RoundView {
     /// anything, and `updates` is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayView>,
+}
+
+/// One member's scores of a round's candidates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvaluationView {
+    /// Whose.
+    #[schema(value_type = String)]
+    pub member: MemberId,
+    /// One for each candidate, in their order.
+    #[schema(value_type = Vec<Object>)]
+    pub scores: Vec<CandidateScore>,
 }
 
 /// A round that decides an earlier one's updates again.

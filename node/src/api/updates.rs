@@ -190,13 +190,15 @@ fn bad_file(error: FileError) -> ApiError {
     }
 }
 
-/// Submits the scores of a round's candidates on the member's own held-out data.
+/// Submits the scores of a round's candidates on the member's own held-out data. The same scores may
+/// be sent again: the answer is the same and nothing is signed twice.
 #[utoipa::path(post, path = "/v1/tasks/{task}/rounds/{round}/evaluation", tag = "training",
     params(("task" = String, Path, description = "task id"),
         ("round" = u64, Path, description = "round number")),
     request_body = EvaluationBody,
     responses((status = 202, body = Submitted), (status = 401, body = ErrorBody),
-        (status = 409, body = ErrorBody)),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 503, body = ErrorBody)),
     security(("token" = [])))]
 pub(super) async fn evaluate(
     State(state): State<ApiState>,
@@ -204,8 +206,7 @@ pub(super) async fn evaluate(
     body: Result<Json<EvaluationBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Submitted>), ApiError> {
     let (Path((task, round)), Json(body)) = (path?, body?);
-    let action = Action::SubmitEvaluation { task, round, scores: body.scores };
-    let transaction = state.backend.submit_action(action).await?;
+    let transaction = state.backend.submit_evaluation(task, round, body.scores).await?;
     Ok((StatusCode::ACCEPTED, Json(Submitted { transaction, change: None })))
 }
 

@@ -125,7 +125,7 @@ fn plan(args: &AggregateArgs, input: &Input) -> Result<Plan, Failure> {
         updates_min: 1,
         weighting: Weighting::Uniform,
         norm_band: None,
-        trust: Some(task_file::TRUST_DEFAULT),
+        trust: Some(fedledger_contract::profile::TRUST),
     };
     Ok(Plan { rule, terms, tensors: grid::tensors_for(input, args.scale_bits) })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::Args;
+use fedledger_contract::profile::Profile;
 use fedledger_sim::attack::Attack;
 use fedledger_sim::data::CsvOptions;
 
@@ -22,9 +23,13 @@ pub(super) struct DemoArgs {
     /// What they do.
     #[arg(long, default_value = "sign-flip", value_parser = PossibleValuesParser::new(Attack::NAMES))]
     attack: String,
-    /// Number of training rounds.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    rounds: u64,
+    /// Number of training rounds [default: 5, or 18 with --profile].
+    #[arg(long, value_name = "N")]
+    rounds: Option<u64>,
+    /// Contract settings of a profile in place of the defaults: evaluated has the hospitals score
+    /// what suspects do to the model.
+    #[arg(long, value_parser = profile)]
+    profile: Option<Profile>,
     /// Folder with one CSV file for each institution, in place of the built-in data.
     #[arg(long, value_name = "DIR", requires = "label")]
     data: Option<PathBuf>,
@@ -48,6 +53,14 @@ pub(super) struct DemoArgs {
     seed: u64,
 }
 
+/// A profile by the name that task files have for it.
+fn profile(name: &str) -> Result<Profile, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
+}
+
+/// Rounds without a profile, and with one, whose history begins to judge after 17.
+const ROUNDS: (u64, u64) = (5, 18);
+
 pub(super) fn run(_: &Context, args: &DemoArgs) -> Result<Exit, Failure> {
     let attack: Attack = args.attack.parse().map_err(Failure::usage)?;
     let data = args.data.clone().zip(args.label.clone()).map(|(dir, label)| {
@@ -64,7 +77,8 @@ pub(super) fn run(_: &Context, args: &DemoArgs) -> Result<Exit, Failure> {
         institutions: args.institutions,
         attackers: args.attackers,
         attack,
-        rounds: args.rounds,
+        rounds: args.rounds.unwrap_or(if args.profile.is_some() { ROUNDS.1 } else { ROUNDS.0 }),
+        profile: args.profile,
         data,
         keep: args.keep.clone(),
         seed: args.seed,

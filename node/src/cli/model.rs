@@ -37,7 +37,7 @@ pub(super) struct PullArgs {
     /// Task whose latest model is wanted, or the digest of a model.
     #[arg(value_name = "TASK|DIGEST")]
     model: String,
-    /// Where the model goes: NAME.safetensors, or any other name for the canonical bytes.
+    /// Where the model goes: NAME.safetensors, NAME.npz, or any other name for the canonical bytes.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -90,13 +90,16 @@ fn pull(context: &Context, args: &PullArgs) -> Result<Exit, Failure> {
             client.get::<TaskView>(&format!("/v1/tasks/{task}"))?.model
         }
     };
-    let safetensors = args.out.extension().is_some_and(|extension| extension == "safetensors");
-    let format = if safetensors { "safetensors" } else { "canonical" };
+    let format = match args.out.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => "safetensors",
+        Some("npz") => "npz",
+        _ => "canonical",
+    };
     let path = format!("/v1/models/{digest}?format={format}");
     let bytes = client.get_bytes(&path, BLOB_BYTES_MAX)?.ok_or_else(|| {
         Failure::new(Exit::Incomplete, format!("this node does not hold model {digest}"))
     })?;
-    if !safetensors && Digest::of(&bytes) != digest {
+    if format == "canonical" && Digest::of(&bytes) != digest {
         let message = format!("the node sent something else than model {digest}");
         return Err(Failure::new(Exit::Invalid, message));
     }

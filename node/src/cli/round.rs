@@ -7,8 +7,8 @@ use fedledger_ledger::decision::{OutcomeResult, UpdateVerdict};
 use fedledger_ledger::ids::{RoundNumber, TaskId};
 
 use super::context::Context;
-use super::words::{failure_words, reason_words, verdict_word};
-use crate::api::types::{ReplayView, RoundView, TaskView};
+use super::words::{candidate_words, failure_words, reason_words, verdict_word};
+use crate::api::types::{ReplayView, RoundView, TaskView, UpdateView};
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
 use crate::output::{fields, micro, table, utc};
@@ -101,12 +101,12 @@ pub(super) fn run(context: &Context, command: &RoundCommand) -> Result<Exit, Fai
     Ok(Exit::Ok)
 }
 
-fn path(task: &TaskId, round: RoundNumber) -> String {
+pub(super) fn path(task: &TaskId, round: RoundNumber) -> String {
     format!("/v1/tasks/{task}/rounds/{round}")
 }
 
 /// The open round of a task, or its last.
-pub(super) fn present(client: &Client, task: &TaskId) -> Result<RoundNumber, Failure> {
+pub(super) fn present(client: &Client, task: &TaskId) -> Result<RoundNumber, ClientError> {
     let view: TaskView = client.get(&format!("/v1/tasks/{task}"))?;
     Ok(view.round)
 }
@@ -200,6 +200,7 @@ pub(super) fn show_text(view: &RoundView) -> String {
     if let Some(replay) = &view.replay {
         return head + "\n" + &replay_text(replay);
     }
+    let head = head + &candidates_text(view);
     if view.updates.is_empty() {
         return head;
     }
@@ -224,5 +225,37 @@ pub(super) fn show_text(view: &RoundView) -> String {
         })
         .collect();
     let header = ["member", "update", "examples", "verdict", "weight", "trust", "reason"];
-    head + "\n" + &table(&header, &rows)
+    head + "\n" + &table(&header, &rows) + &strikes_text(view)
+}
+
+/// The candidates with whoever scored them, and which was chosen; nothing where there are none.
+fn candidates_text(view: &RoundView) -> String {
+    if view.candidates.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = view
+        .candidates
+        .iter()
+        .enumerate()
+        .map(|(at, candidate)| {
+            let taken = matches!(&view.result, Some(OutcomeResult::Aggregated { chosen, .. })
+                if chosen.model == candidate.model);
+            let taken = if taken { "chosen" } else { "" };
+            vec![at.to_string(), candidate.model.short(), taken.into(), candidate_words(candidate)]
+        })
+        .collect();
+    let (task, round, scored) = (&view.task, view.round, view.evaluations.len());
+    let listed = table(&["candidate", "model", "", "made by"], &rows);
+    format!("\n{listed}{scored} members scored them: fedledger evaluation show {task} {round}\n")
+}
+
+/// Where those that were struck read on.
+fn strikes_text(view: &RoundView) -> String {
+    let struck = |update: &&UpdateView| update.verdict.as_ref().is_some_and(|it| it.strike);
+    let Some(first) = view.updates.iter().find(struck) else { return String::new() };
+    let (task, round, member) = (&view.task, view.round, &first.member);
+    format!(
+        "\nWhat a member that was struck can do, such as {member}:\n  \
+         fedledger update show --task {task} --round {round} --member {member}\n"
+    )
 }

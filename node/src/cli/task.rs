@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use fedledger_ledger::governance::Change;
 use fedledger_ledger::ids::{MemberId, TaskId};
+use fedledger_ledger::task::EvaluationSpec;
 use serde_json::json;
 
 use super::context::Context;
 use super::settle::settle;
 use super::task_file;
+use super::words::rule_words;
 use crate::api::types::{
     phase_word, DataChangeBody, ImportedModel, MemberView, OnsetView, ProposeChangeBody, Submitted,
     TaskView,
@@ -195,6 +197,16 @@ fn show_text(view: &TaskView) -> String {
         ("rule", json_of(json!(task.rule))),
         ("withstands", format!("{} of at least {} updates", task.byzantine, task.updates_min)),
         ("weighting", json_of(json!(task.weighting))),
+        ("evaluation", evaluation_words(task.evaluation.as_ref())),
         ("model", view.model.to_string()),
     ])
+}
+
+fn evaluation_words(evaluation: Option<&EvaluationSpec>) -> String {
+    let Some(evaluation) = evaluation else { return "none".into() };
+    let others = evaluation.candidates.iter().map(rule_words);
+    let harm = evaluation.harm.map(|_| "the model without a suspected cell".to_owned());
+    let offered: Vec<String> = others.chain(harm).collect();
+    let seconds = evaluation.window_ms.div_ceil(1_000);
+    format!("members have {seconds} s to score, beside its own model: {}", offered.join("; "))
 }

@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use fedledger_contract::aggregate::check_precondition;
 use fedledger_contract::canonical::{NamedTensor, Schema};
 use fedledger_contract::profile::{self, Profile};
 use fedledger_ledger::ids::{Digest, TaskId};
+use fedledger_ledger::limits::MEMBERS_MAX;
 use fedledger_ledger::task::{
     AggregationRule, EvaluationSpec, HistoryPolicy, NormBand, TaskSpec, TensorSpec, TrustPolicy,
     Weighting,
@@ -21,12 +23,6 @@ use crate::files::read_tensors;
 const SCALE_BITS_DEFAULT: i8 = 16;
 /// Length of a phase when the file does not say: an hour.
 const WINDOW_MS_DEFAULT: u64 = 3_600_000;
-/// The rule when the file does not say.
-const RULE_DEFAULT: AggregationRule =
-    AggregationRule::MultiKrum { neighbours: None, selected: None };
-/// How trust moves when the file does not say.
-pub const TRUST_DEFAULT: TrustPolicy = fedledger_sim::defaults::TRUST;
-
 /// The file's fields. Unknown ones are refused with their line.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +33,8 @@ struct TaskFile {
     rounds: u64,
     byzantine: u32,
     /// Settings that belong together, for all that the file does not set itself.
-    profile: Option<Profile>,
+    #[serde(default = "balanced")]
+    profile: Profile,
     rule: Option<AggregationRule>,
     weighting: Option<Weighting>,
     norm_band: Option<NormBand>,
@@ -75,6 +72,9 @@ fn window_default() -> u64 {
 }
 fn scale_default() -> i8 {
     SCALE_BITS_DEFAULT
+}
+fn balanced() -> Profile {
+    Profile::Balanced
 }
 fn yes() -> bool {
     true
@@ -145,64 +145,54 @@ fn finish(
         None => schema.zero_model(),
     };
     let initial_model_bytes = schema.encode(&values).expect("quantised values are in range");
-    // What Krum and its kin need; simpler rules hold with fewer, and the file can say so.
-    let updates_min = file.updates_min.unwrap_or(2 * file.byzantine + 3);
-    let given = Given {
-        rule: file.rule.is_some(),
-        weighting: file.weighting.is_some(),
-        norm_band: file.norm_band.is_some(),
-        trust: file.trust.is_some() || !file.trust_enabled,
-        history: file.history.is_some(),
-    };
-    let spec = TaskSpec {
+    let bare = TaskSpec {
         id: file.id,
         description: file.description,
         tensors,
         initial_model: Digest::of(&initial_model_bytes),
         rounds: file.rounds,
-        rule: file.rule.clone().unwrap_or(RULE_DEFAULT),
+        rule: AggregationRule::Mean,
         byzantine: file.byzantine,
-        weighting: file.weighting.unwrap_or(Weighting::Examples),
-        norm_band: file.norm_band,
-        trust: file.trust_enabled.then(|| file.trust.unwrap_or(TRUST_DEFAULT)),
-        evaluation: file.evaluation,
-        updates_min,
+        weighting: Weighting::Examples,
+        norm_band: None,
+        trust: None,
+        evaluation: None,
+        updates_min: 0,
         commit_window_ms: file.commit_window_ms,
         reveal_window_ms: file.reveal_window_ms,
         decide_window_ms: file.decide_window_ms,
-        history: file.history,
+        history: None,
     };
-    let spec = match file.profile {
-        Some(profile) => with_profile(profile, spec, &given),
-        None => spec,
+    // For the 3f + 1 members that f asks for.
+    let filled = profile::apply(file.profile, bare, 3 * file.byzantine as usize + 1);
+    let trust = if file.trust_enabled { file.trust.or(filled.trust) } else { None };
+    // What history shows moves trust; without trust there is nothing to move. Harm is measured of
+    // cells that the history suspects.
+    let history = file.history.or_else(|| filled.history.filter(|_| trust.is_some()));
+    let evaluation =
+        file.evaluation.or_else(|| filled.evaluation.clone().filter(|_| history.is_some()));
+    let rule = file.rule.unwrap_or(filled.rule);
+    let updates_min = file.updates_min.unwrap_or_else(|| updates_least(&rule, file.byzantine));
+    let spec = TaskSpec {
+        rule,
+        byzantine: file.byzantine,
+        weighting: file.weighting.unwrap_or(filled.weighting),
+        norm_band: file.norm_band.or(filled.norm_band),
+        trust,
+        evaluation,
+        updates_min,
+        history,
+        ..filled
     };
     Ok(ParsedTask { spec, initial_model_bytes })
 }
 
-/// What the file sets itself, whatever its profile says.
-#[allow(clippy::struct_excessive_bools, reason = "one for each setting of a profile")]
-struct Given {
-    rule: bool,
-    weighting: bool,
-    norm_band: bool,
-    trust: bool,
-    history: bool,
-}
-
-/// The task with what a profile sets for the 3f + 1 members that its f asks for.
-fn with_profile(profile: Profile, spec: TaskSpec, given: &Given) -> TaskSpec {
-    let filled = profile::apply(profile, spec.clone(), 3 * spec.byzantine as usize + 1);
-    let trust = if given.trust { spec.trust } else { filled.trust };
-    // What history shows moves trust; without trust there is nothing to move.
-    let history = filled.history.filter(|_| trust.is_some());
-    TaskSpec {
-        rule: if given.rule { spec.rule.clone() } else { filled.rule },
-        weighting: if given.weighting { spec.weighting } else { filled.weighting },
-        norm_band: if given.norm_band { spec.norm_band } else { filled.norm_band },
-        history: if given.history { spec.history } else { history },
-        trust,
-        ..spec
-    }
+/// The honest ones of 3f + 1 members, or more where the rule is not defined for so few.
+fn updates_least(rule: &AggregationRule, byzantine: u32) -> u32 {
+    let least = byzantine.saturating_mul(2).saturating_add(1);
+    let most = byzantine.saturating_mul(4).saturating_add(3).min(MEMBERS_MAX as u32);
+    let defined = |n: &u32| check_precondition(rule, *n as usize, byzantine as usize).is_ok();
+    (least..=most).find(defined).unwrap_or(least)
 }
 
 /// The tensors that are listed, or those of the model; by name.

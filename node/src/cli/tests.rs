@@ -140,7 +140,7 @@ fn a_task_file_has_defaults_and_names_the_line_of_a_fault() {
     let names: Vec<(&str, i8)> =
         parsed.spec.tensors.iter().map(|it| (it.name.as_str(), it.scale_bits)).collect();
     assert_eq!(names, [("b", 20), ("w", 16)]);
-    assert_eq!(parsed.spec.trust, Some(task_file::TRUST_DEFAULT));
+    assert_eq!(parsed.spec.trust, Some(fedledger_contract::profile::TRUST_FEW));
     let error = |text: &str| task_file::parse(path, text, None).unwrap_err().message;
     let misspelt = TASK.replace("rounds", "round");
     assert!(error(&misspelt).contains("line 3") && error(&misspelt).contains("`round`"));
@@ -312,7 +312,15 @@ fn a_profile_fills_what_a_task_file_leaves_open() {
     let untrusting =
         read("profile = \"strict\"\ntrust_enabled = false\n").expect("a good task file").spec;
     assert_eq!(untrusting.trust, None);
-    assert_eq!(read("").expect("a good task file").spec.history, None);
+    assert_eq!(read("").expect("a good task file").spec, balanced, "balanced is the default");
+    assert_eq!(balanced.evaluation, None);
+    let evaluated = read("profile = \"evaluated\"\n").expect("a good task file").spec;
+    let harm = evaluated.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
+    assert_eq!(harm, Some(fedledger_contract::profile::HARM));
+    assert_eq!(fedledger_contract::check_task(&evaluated, 13), Ok(()));
+    let untrusting = read("profile = \"evaluated\"\ntrust_enabled = false\n");
+    let untrusting = untrusting.expect("a good task file").spec;
+    assert_eq!((untrusting.evaluation, untrusting.history), (None, None));
     let error = read("profile = \"lax\"\n").unwrap_err().message;
     assert!(error.contains("lax") && error.contains("balanced"), "{error}");
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
 
 use super::context::Context;
-use super::words::{measure, reason_words, verdict_word};
+use super::words::{advice_words, measure, reason_words, verdict_word};
 use crate::api::types::{NodeStatus, RoundView, SubmittedUpdate, UpdateView};
 use crate::exit::{Exit, Failure};
 use crate::files::{read_tensors, Format};
@@ -129,11 +129,11 @@ fn show(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
             let message = format!("`{member}` has no update in round {round} of `{}`", args.task);
             Failure::new(Exit::Refused, message)
         })?;
-    context.output.print(&update, show_text)?;
+    context.output.print(&update, |update| show_text(&args.task, update))?;
     Ok(Exit::Ok)
 }
 
-fn show_text(update: &UpdateView) -> String {
+fn show_text(task: &TaskId, update: &UpdateView) -> String {
     use fedledger_ledger::decision::Measure;
     let mut rows = vec![
         ("member", update.member.to_string()),
@@ -146,8 +146,12 @@ fn show_text(update: &UpdateView) -> String {
         Some(verdict) => {
             rows.push(("verdict", verdict_word(verdict.verdict).into()));
             rows.push(("reason", reason_words(verdict)));
+            rows.extend(advice_words(task, verdict).map(|advice| ("what to do", advice)));
             rows.push(("weight", micro(verdict.weight_micro.into(), 3)));
             rows.push(("strike", if verdict.strike { "yes" } else { "no" }.into()));
+            if let Some(sum) = measure(verdict, Measure::HarmSumMilli) {
+                rows.push(("harm so far", micro(sum.saturating_mul(1000), 3)));
+            }
             for (name, kind) in [
                 ("norm", Measure::Norm),
                 ("distance", Measure::Distance),

@@ -1,7 +1,10 @@
 //! Verdicts, reasons and failures in words that a stranger understands.
 
-use fedledger_ledger::decision::{Measure, Reason, RoundFailure, UpdateVerdict, Verdict};
+use fedledger_ledger::decision::{
+    Candidate, Measure, Reason, RoundFailure, UpdateVerdict, Verdict,
+};
 use fedledger_ledger::entry::Standing;
+use fedledger_ledger::ids::{MemberId, TaskId};
 use fedledger_ledger::task::AggregationRule;
 
 use crate::output::micro;
@@ -38,9 +41,40 @@ pub fn rule_words(rule: &AggregationRule) -> String {
     words
 }
 
-/// Thousandths as a factor: 2500 → `2.500`.
-fn times(milli: u64) -> String {
-    micro(milli.saturating_mul(1000), 3)
+/// Thousandths as a decimal, without zeros at its end: 2500 → `2.5`, 3000 → `3`.
+fn milli(value: u64) -> String {
+    let text = micro(value.saturating_mul(1000), 3);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Millionths of a whole as a percentage: 142857 → `14.2 %`.
+fn percent(micro_share: u64) -> String {
+    format!("{} %", micro(micro_share.saturating_mul(100), 1))
+}
+
+/// A loss, or a difference of losses, in millionths: -12500 → `-0.012500`.
+pub fn loss_words(micro_loss: i64) -> String {
+    let sign = if micro_loss < 0 { "-" } else { "" };
+    format!("{sign}{}", micro(micro_loss.unsigned_abs(), 6))
+}
+
+/// Whose work a candidate is.
+pub fn candidate_words(candidate: &Candidate) -> String {
+    let rule = rule_words(&candidate.rule);
+    match candidate.without.as_deref() {
+        None => rule,
+        Some(cell) => format!("{rule}, without {}", names(cell)),
+    }
+}
+
+/// Names as a sentence has them: `a`, `a and b`, `a, b and c`.
+pub fn names(members: &[MemberId]) -> String {
+    let names: Vec<&str> = members.iter().map(MemberId::as_str).collect();
+    match names.split_last() {
+        None => "nobody".to_owned(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
 }
 
 /// The reason of a verdict, with the numbers that it rests on.
@@ -48,29 +82,42 @@ pub fn reason_words(verdict: &UpdateVerdict) -> String {
     let (value, threshold) = (verdict.value, verdict.threshold);
     match verdict.reason {
         Reason::Clean => "nothing was wrong with it".into(),
+        Reason::NotSelected if value > threshold => format!(
+            "the rule left it out, too far from the others: its score is {value}, the greatest of \
+             those taken {threshold}"
+        ),
         Reason::NotSelected => "the rule left it out: too far from the others".into(),
         Reason::Outlier => format!(
-            "{} times the median distance to the aggregate (limit {})",
-            times(value),
-            times(threshold)
+            "it is {} times as far from the aggregate as the median update{}; threshold {}",
+            milli(value),
+            direction_words(verdict),
+            milli(threshold)
         ),
-        Reason::NormTooLarge => {
-            format!("its norm is {} times the usual (limit {})", times(value), times(threshold))
-        }
-        Reason::NormTooSmall => {
-            format!("its norm is {} times the usual (at least {})", times(value), times(threshold))
-        }
+        Reason::NormTooLarge => format!(
+            "its norm is {} times the usual; over {} times it is refused",
+            milli(value),
+            milli(threshold)
+        ),
+        Reason::NormTooSmall => format!(
+            "its norm is {} times the usual; under {} times it is refused",
+            milli(value),
+            milli(threshold)
+        ),
         Reason::NormClipped => format!(
-            "its norm was {} times the usual; scaled down to {}",
-            times(value),
-            times(threshold)
+            "its norm was {} times the usual; it was scaled down to {}",
+            milli(value),
+            milli(threshold)
         ),
-        Reason::Duplicate => "the same bytes as another member's update".into(),
+        Reason::Duplicate => duplicate_words(value, threshold),
         Reason::SchemaMismatch => "it does not follow the task's schema".into(),
         Reason::NotRevealed => "committed to but not revealed in time".into(),
         Reason::Equivocation => "its member signed two different updates for the round".into(),
         Reason::MemberQuarantined => "its member is in quarantine".into(),
-        Reason::MemberOnProbation => "its member is on probation".into(),
+        Reason::MemberOnProbation => format!(
+            "its member is on probation: it weighs {} instead of {}",
+            percent(value),
+            percent(threshold)
+        ),
         Reason::LengthMismatch => {
             format!("it is {value} bytes long, {threshold} were committed to")
         }
@@ -78,54 +125,144 @@ pub fn reason_words(verdict: &UpdateVerdict) -> String {
         Reason::RoundFailed => "the round ended without an aggregate".into(),
         Reason::MovedTogether => together_words(verdict),
         Reason::HarmfulTogether => harmful_words(verdict),
-        Reason::CellLeftOut => {
-            "the evaluators found the model better without it and those it goes with".into()
-        }
+        Reason::CellLeftOut => format!(
+            "the model was made without it and those it goes with{}; no fault by itself",
+            evaluators_words(verdict)
+        ),
     }
+}
+
+/// Says when an outlier points away from the aggregate.
+fn direction_words(verdict: &UpdateVerdict) -> String {
+    // Cosine plus one, in millionths.
+    match measure(verdict, Measure::CosineMicro) {
+        Some(cosine) if cosine < 1_000_000 => {
+            format!(" and points against it, cosine -{}", micro(1_000_000 - cosine, 3))
+        }
+        _ => String::new(),
+    }
+}
+
+fn duplicate_words(bits: u64, telling: u64) -> String {
+    let told = if bits >= telling {
+        format!("with {bits} significant bits ({telling} tell) it was not found twice by chance")
+    } else {
+        format!("with {bits} significant bits ({telling} would tell) that can be chance")
+    };
+    format!("another member committed to the same update first; {told}")
+}
+
+/// How many evaluators found the model worse with the member's cell in this round, and by how much;
+/// nothing when none was asked.
+fn evaluators_words(verdict: &UpdateVerdict) -> String {
+    let counts =
+        (measure(verdict, Measure::HarmAgreeing), measure(verdict, Measure::HarmEvaluators));
+    let (Some(agreeing), Some(evaluators)) = counts else { return String::new() };
+    let harm = measure(verdict, Measure::HarmMicro).unwrap_or(0);
+    format!(
+        "; in this round {agreeing} of {evaluators} evaluators measured the model as worse with \
+         them, by {} of loss",
+        micro(harm, 6)
+    )
 }
 
 /// With whom the member did harm, how many evaluators measured it, and by how much.
 fn harmful_words(verdict: &UpdateVerdict) -> String {
-    let others: Vec<String> =
-        verdict.together_with.iter().flatten().map(ToString::to_string).collect();
-    let with =
-        if others.is_empty() { String::new() } else { format!(" with {}", others.join(", ")) };
-    let counts =
-        (measure(verdict, Measure::HarmAgreeing), measure(verdict, Measure::HarmEvaluators));
-    let now = match counts {
-        (Some(agreeing), Some(evaluators)) => format!(
-            "; in this round {agreeing} of {evaluators} evaluators measured harm, {} of loss",
-            micro(measure(verdict, Measure::HarmMicro).unwrap_or(0), 6)
-        ),
-        _ => String::new(),
+    let with = match verdict.together_with.as_deref() {
+        None | Some([]) => String::new(),
+        Some(others) => format!(", with those of {},", names(others)),
+    };
+    let (value, threshold) = (verdict.value, verdict.threshold);
+    // One of the cell over the limit, or quarantine, has half of it count.
+    let half = if value < threshold {
+        ", half of which counts in quarantine and beside one that is over it"
+    } else {
+        ""
     };
     format!(
-        "its updates{with} make the model worse round after round: harm {}, limit {}, in units of \
-         the spread among evaluators{now}",
-        times(verdict.value),
-        times(verdict.threshold),
+        "its updates{with} made the model worse round after round; threshold {}{half}, value {} (harm \
+         added up, in units of the spread among evaluators){}",
+        milli(threshold),
+        milli(value),
+        evaluators_words(verdict)
     )
 }
 
 /// With whom the member moved, for how long, and by how much.
 fn together_words(verdict: &UpdateVerdict) -> String {
-    let measure = |which: Measure| {
-        verdict
-            .measures
-            .iter()
-            .find(|(measure, _)| *measure == which)
-            .map_or(0, |(_, value)| *value)
+    let updates = match measure(verdict, Measure::RoundsInCell).unwrap_or(1) {
+        1 => "update".to_owned(),
+        rounds => format!("{rounds} updates"),
     };
-    let others: Vec<String> =
-        verdict.together_with.iter().flatten().map(ToString::to_string).collect();
+    let others = verdict.together_with.as_deref().unwrap_or_default();
     format!(
-        "its last {} updates left what it used to send in one direction with {}: bond {}, limit {}, \
-         in units of the spread of all pairs",
-        measure(Measure::RoundsInCell),
-        others.join(", "),
-        times(verdict.value),
-        times(verdict.threshold),
+        "its last {updates} moved together with {}, away from what each used to send; threshold {}, \
+         value {} (bond, in units of the spread of all pairs){}",
+        names(others),
+        milli(verdict.threshold),
+        milli(verdict.value),
+        evaluators_words(verdict)
     )
+}
+
+/// What the member can do about a verdict; nothing when there is nothing to do.
+pub fn advice_words(task: &TaskId, verdict: &UpdateVerdict) -> Option<String> {
+    let announce = format!("fedledger task announce-data-change {task} --reason WHAT");
+    let release =
+        format!("fedledger change release {task} --member {} --reason WHY", verdict.member);
+    let advice: String = match verdict.reason {
+        Reason::Clean | Reason::NormClipped | Reason::RoundFailed => return None,
+        Reason::NotSelected => "no fault by itself; when it goes on, compare labels, preprocessing \
+             and learning rate with the others"
+            .into(),
+        Reason::Outlier => format!(
+            "check labels, preprocessing and learning rate; when scanner or patients have changed, \
+             say so before the next update: {announce}"
+        ),
+        Reason::NormTooLarge | Reason::NormTooSmall => "check that the file holds new weights minus \
+             base model, and that training and learning rate are as agreed"
+            .into(),
+        Reason::Duplicate => {
+            "nobody sees an update before all have committed: ask who shared it before".into()
+        }
+        Reason::SchemaMismatch | Reason::LengthMismatch => "the node makes its updates canonical \
+             itself: find out what else signs with the member's key"
+            .into(),
+        Reason::NotRevealed => "the node reveals by itself when the commit phase ends: see that it \
+             runs and is connected (fedledger status)"
+            .into(),
+        Reason::Equivocation => "a node never does this: find out what else signs with the member's \
+             key, and have it rotated by a change"
+            .into(),
+        Reason::MemberQuarantined => format!(
+            "its updates are judged all the same: enough clean rounds in a row end the quarantine, \
+             or a vote: {release}"
+        ),
+        Reason::MemberOnProbation => "clean rounds end it".into(),
+        Reason::MemberSuspended => "a change that reinstates it takes a vote: fedledger change \
+             propose FILE"
+            .into(),
+        Reason::MovedTogether | Reason::HarmfulTogether => format!(
+            "compare labels and preprocessing with those named. When scanner or patients have \
+             changed, say so before the next update: {announce}. To dispute a quarantine: {release}. \
+             Since when it has been so: fedledger task onset {task} --members {}",
+            cell_of(verdict)
+        ),
+        Reason::CellLeftOut => format!(
+            "when it goes on it becomes a strike: compare labels and preprocessing; when scanner or \
+             patients have changed, say so before the next update: {announce}"
+        ),
+    };
+    Some(advice)
+}
+
+/// The member and those it moved with, as an option takes them.
+fn cell_of(verdict: &UpdateVerdict) -> String {
+    let others = verdict.together_with.iter().flatten();
+    let mut cell: Vec<&str> = others.map(MemberId::as_str).collect();
+    cell.push(verdict.member.as_str());
+    cell.sort_unstable();
+    cell.join(",")
 }
 
 /// Why a round ended without a model, in words.
@@ -148,3 +285,6 @@ pub fn failure_words(failure: RoundFailure) -> &'static str {
 pub fn measure(verdict: &UpdateVerdict, wanted: Measure) -> Option<u64> {
     verdict.measures.iter().find(|(measure, _)| *measure == wanted).map(|(_, value)| *value)
 }
+
+#[cfg(test)]
+mod tests;

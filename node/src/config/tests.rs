@@ -21,6 +21,7 @@ fn what_is_written_reads_back() {
     config.network.listen = vec!["/ip6/::/tcp/1".into()];
     config.http.address = "[::1]:0".parse().unwrap();
     config.log.format = LogFormat::Json;
+    config.evaluator.command = vec!["python3".into(), "score it.py".into()];
     assert_eq!(parse(&config.to_text(), &[]).unwrap(), config);
     assert_eq!(config.member_id().unwrap().as_str(), "hospital-a");
     assert_eq!(config.listen().len(), 1);
@@ -48,6 +49,9 @@ fn variables_override_every_kind_of_setting() {
             ("FEDLEDGER_LOG_FORMAT", "json"),
             ("FEDLEDGER_TIMEOUTS_SHUTDOWN_MS", "5"),
             ("FEDLEDGER_NODE_DATA_DIR", "/var/lib/fedledger"),
+            ("FEDLEDGER_NODE_MEMBER", "a"),
+            ("FEDLEDGER_EVALUATOR_COMMAND", "python3, score.py"),
+            ("FEDLEDGER_EVALUATOR_FORMAT", "safetensors"),
             ("FEDLEDGER_NODE", "http://127.0.0.1:1"),
             ("FEDLEDGER_HOME", "/home"),
             ("PATH", "/bin"),
@@ -58,6 +62,8 @@ fn variables_override_every_kind_of_setting() {
     assert_eq!(config.network.listen, ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"]);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.timeouts.shutdown_ms, 5);
+    assert_eq!(config.evaluator.command, ["python3", "score.py"]);
+    assert_eq!(config.evaluator.format, ModelFormat::Safetensors);
     assert_eq!(config.node.data_dir, Path::new("/var/lib/fedledger"));
     assert_eq!(config.limits.http_uploads, 9, "a setting of the file was lost");
 }
@@ -80,6 +86,12 @@ fn settings_that_cannot_work_are_refused() {
     refused(both, &[], &["network.external"]);
     refused("[node]\nmember = \"Not An Id\"", &[], &["node.member"]);
     refused("[limits]\nhttp_uploads = 0", &[], &["limits.http_uploads", "above 0"]);
+    let member = "[node]\nmember = \"a\"\n[evaluator]\n";
+    refused(&format!("{member}timeout_ms = 0"), &[], &["evaluator.timeout_ms", "above 0"]);
+    refused(&format!("{member}command = [\"\"]"), &[], &["evaluator.command", "empty"]);
+    refused(&format!("{member}command = \"sh\""), &[], &["line 4", "command"]);
+    let nobody = "[evaluator]\ncommand = [\"sh\"]";
+    refused(nobody, &[], &["evaluator.command", "node.member"]);
 }
 
 #[test]

@@ -12,7 +12,9 @@ use fedledger_sim::metrics::Metrics;
 use fedledger_sim::scenario::Scenario;
 
 use crate::audit::AuditReport;
-use crate::cli::words::{failure_words, reason_words, rule_words, standing_word, verdict_word};
+use crate::cli::words::{
+    failure_words, loss_words, names, reason_words, rule_words, standing_word, verdict_word,
+};
 use crate::devnet::Running;
 
 /// Prints; knows who is hostile, which the ledger does not.
@@ -95,6 +97,15 @@ impl Screen {
                 verdict_word(verdict.verdict),
                 f64::from(verdict.weight_micro) / 1e4,
                 reason_words(verdict)
+            );
+        }
+        if let Some(harm) = &report.harm {
+            println!(
+                "  evaluators: {} of {} find the model worse with {}, by {} of loss",
+                harm.agreeing,
+                harm.evaluators,
+                names(&harm.cell),
+                loss_words(harm.harm_micro)
             );
         }
         if let Some(failure) = report.failure {

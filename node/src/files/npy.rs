@@ -55,11 +55,15 @@ pub fn read_matrix(path: &Path, array: Option<&str>) -> Result<Matrix, FileError
 pub fn write_matrix(path: &Path, matrix: &Matrix) -> Result<(), FileError> {
     let shape = [matrix.rows as u64, matrix.columns as u64];
     let shape = if matrix.rows == 1 { &shape[1..] } else { &shape[..] };
-    let bytes = match &matrix.values {
+    write_new(path, &array(shape, &matrix.values))
+}
+
+/// An array of its element type, in C order.
+pub(super) fn array(shape: &[u64], values: &FloatBits) -> Vec<u8> {
+    match values {
         FloatBits::F32(bits) => npy_bytes(shape, bits.iter().map(|&bits| f32::from_bits(bits))),
         FloatBits::F64(bits) => npy_bytes(shape, bits.iter().map(|&bits| f64::from_bits(bits))),
-    };
-    write_new(path, &bytes)
+    }
 }
 
 fn npy_bytes<T: AutoSerialize>(shape: &[u64], values: impl Iterator<Item = T>) -> Vec<u8> {

@@ -3,11 +3,12 @@
 //! What an entry unpacks to is counted as it is unpacked. The sizes in the archive's directory are
 //! an attacker's claim and decide nothing.
 
-use std::io::{Cursor, Read as _};
+use std::io::{Cursor, Read as _, Write as _};
 use std::path::Path;
 
 use fedledger_ledger::limits::{PARAMETERS_MAX, TENSORS_MAX};
-use zip::ZipArchive;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::{elements_of, npy, FileError, NamedTensor};
 
@@ -26,6 +27,22 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<NamedTensor>, FileE
             Ok(tensor)
         })
         .collect()
+}
+
+/// The tensors as an archive of arrays that are stored as they are, the same bytes at any time.
+pub(super) fn serialize(tensors: &[NamedTensor]) -> Vec<u8> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default());
+    for tensor in tensors {
+        archive
+            .start_file(format!("{}.npy", tensor.name), stored)
+            .expect("names of tensors are short and differ");
+        let bytes = npy::array(&tensor.shape, &tensor.values);
+        archive.write_all(&bytes).expect("writing to memory cannot fail");
+    }
+    archive.finish().expect("writing to memory cannot fail").into_inner()
 }
 
 /// Reads the array called `array`, or the only one.

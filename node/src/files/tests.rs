@@ -55,6 +55,18 @@ fn safetensors_round_trip_in_the_order_of_names() {
 }
 
 #[test]
+fn npz_round_trips_and_is_the_same_bytes_again() {
+    let wide = FloatBits::F64(vec![(1.0 + f64::EPSILON).to_bits()]);
+    let tensors = vec![
+        tensor("layer/1.weight", &[2, 3], &[1.0, -2.5, 0.0, 3.0, -0.0, 7.0]),
+        NamedTensor { name: "scale".into(), shape: vec![], values: wide },
+    ];
+    let bytes = to_npz(&tensors);
+    assert_eq!(parse_tensors(Format::Npz, &at("u"), &bytes).expect("valid"), tensors);
+    assert_eq!(to_npz(&tensors), bytes);
+}
+
+#[test]
 fn binary64_keeps_its_bits() {
     let values = [1.0 + f64::EPSILON, -0.0, 1e300, f64::MIN_POSITIVE / 2.0];
     let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::NetworkRun;
 
 /// What the nodes recorded differently from the run in process. The first difference is told, and
-/// causes before effects: updates, then verdicts, trust, and the model.
+/// causes before effects: updates, then evaluations, verdicts, trust, and the model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Difference {
     /// What a member submitted.
@@ -26,6 +26,30 @@ pub enum Difference {
         on_nodes: Option<Digest>,
         /// Its digest in process.
         in_process: Option<Digest>,
+    },
+    /// What a member found of the candidates.
+    #[error(
+        "round {round}, {member}: the losses differ: {on_nodes} on the nodes, {in_process} in process"
+    )]
+    Losses {
+        /// The round.
+        round: u64,
+        /// Whose they are.
+        member: MemberId,
+        /// Those on the ledger, in millionths; none when they do not count there.
+        on_nodes: String,
+        /// Those in process.
+        in_process: String,
+    },
+    /// What the evaluators measured of a suspected cell.
+    #[error("round {round}: the harm differs: {on_nodes} on the nodes, {in_process} in process")]
+    Harm {
+        /// The round.
+        round: u64,
+        /// From the losses on the ledger, as JSON.
+        on_nodes: String,
+        /// In process, as JSON.
+        in_process: String,
     },
     /// What became of a member's update.
     #[error(
@@ -93,6 +117,7 @@ pub fn compare(on_nodes: &RoundReport, in_process: &RoundReport) -> Result<(), D
         let member = there.member.clone();
         return Err(Difference::Update { round, member, on_nodes, in_process });
     }
+    compare_evaluations(on_nodes, in_process)?;
     if let Some((there, here)) = pairs().find(|(there, here)| there != here) {
         let (on_nodes, in_process) = (json(there), json(here));
         let member = there.member.clone();
@@ -113,6 +138,27 @@ pub fn compare(on_nodes: &RoundReport, in_process: &RoundReport) -> Result<(), D
     let (on_nodes, in_process) = (model(on_nodes), model(in_process));
     if on_nodes != in_process {
         return Err(Difference::Model { round, on_nodes, in_process });
+    }
+    Ok(())
+}
+
+fn compare_evaluations(there: &RoundReport, here: &RoundReport) -> Result<(), Difference> {
+    let round = there.round;
+    let of = |report: &RoundReport, member: &MemberId| {
+        let own = report.losses.iter().find(|(id, _)| id == member);
+        own.map_or_else(|| "none".to_owned(), |(_, losses)| format!("{losses:?}"))
+    };
+    for verdict in &there.verdicts {
+        let member = &verdict.member;
+        let (on_nodes, in_process) = (of(there, member), of(here, member));
+        if on_nodes != in_process {
+            let member = member.clone();
+            return Err(Difference::Losses { round, member, on_nodes, in_process });
+        }
+    }
+    if there.harm != here.harm {
+        let (on_nodes, in_process) = (json(&there.harm), json(&here.harm));
+        return Err(Difference::Harm { round, on_nodes, in_process });
     }
     Ok(())
 }

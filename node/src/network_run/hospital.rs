@@ -8,16 +8,19 @@ use fedledger_contract::canonical::Schema;
 use fedledger_contract::records::TrustRecord;
 use fedledger_contract::state_key;
 use fedledger_ledger::codec::from_canonical;
-use fedledger_ledger::decision::OutcomeResult;
+use fedledger_ledger::decision::{Candidate, OutcomeResult};
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
 use fedledger_ledger::limits::BLOB_BYTES_MAX;
 use fedledger_ledger::state::STATE_VALUE_BYTES_MAX;
+use fedledger_ledger::transaction::CandidateScore;
 use fedledger_sim::federation::named_bits;
 use fedledger_sim::model::ModelSpec;
 use fedledger_sim::trainer::LocalUpdate;
 use ndarray::Array2;
 
-use crate::api::types::{RoundView, StateView, SubmittedUpdate, TaskView, TransactionStatus};
+use crate::api::types::{
+    EvaluationBody, RoundView, StateView, Submitted, SubmittedUpdate, TaskView, TransactionStatus,
+};
 use crate::client::{Client, ClientError};
 use crate::config::{Config, Home};
 use crate::devnet::DevnetNode;
@@ -131,9 +134,50 @@ impl Hospital {
     }
 
     /// The integers of an update or a model, once the node has it.
-    fn canonical(&self, schema: &Schema, digest: &Digest) -> anyhow::Result<Vec<i32>> {
+    pub(super) fn canonical(&self, schema: &Schema, digest: &Digest) -> anyhow::Result<Vec<i32>> {
         let bytes = self.until(&format!("the blob {digest}"), || self.blob(digest))?;
         Ok(schema.decode(&bytes)?)
+    }
+
+    /// Waits until the round's candidates are listed; nothing when it has ended without any.
+    pub(super) fn wait_for_candidates(
+        &self,
+        round: RoundNumber,
+    ) -> anyhow::Result<Option<Vec<Candidate>>> {
+        let path = format!("/v1/tasks/{}/rounds/{round}", self.task);
+        self.until("the candidates", || {
+            let view: RoundView = self.client.get(&path)?;
+            Ok(match view.phase.as_str() {
+                "evaluate" => Some(Some(view.candidates)),
+                "ended" => Some(None),
+                _ => None,
+            })
+        })
+    }
+
+    /// Hands in the losses of the candidates. A node that is not ready for a moment is asked again.
+    pub(super) fn submit_scores(
+        &self,
+        round: RoundNumber,
+        candidates: &[Candidate],
+        losses: &[u64],
+        num_examples: u64,
+    ) -> anyhow::Result<()> {
+        let scores = candidates.iter().zip(losses).map(|(candidate, &loss_micro)| CandidateScore {
+            candidate: candidate.model,
+            loss_micro,
+            num_examples,
+        });
+        let body = EvaluationBody { scores: scores.collect() };
+        let path = format!("/v1/tasks/{}/rounds/{round}/evaluation", self.task);
+        self.until("its node to take the scores", || {
+            match self.client.post::<Submitted>(&path, &body) {
+                Ok(_) => Ok(Some(())),
+                Err(ClientError::Refused { status: 503, .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .with_context(|| format!("{} hands in its scores", self.member))
     }
 
     /// Waits until the round is over.

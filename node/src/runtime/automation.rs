@@ -110,11 +110,25 @@ impl Node {
             if round.phase != Phase::Commit {
                 self.look_at_reveals(&view, &task, &round, &mut work)?;
             }
+            if round.phase == Phase::Evaluate && self.member.is_some() {
+                self.look_at_candidates(&round, &mut work)?;
+            }
         }
         Ok(work)
     }
 
-    fn holds(&self, digest: &Digest) -> Result<bool, String> {
+    /// The models that this node's member is to score are here unless it was away while they were
+    /// computed.
+    fn look_at_candidates(&self, round: &RoundRecord, work: &mut Work) -> Result<(), String> {
+        for candidate in &round.candidates {
+            if !self.holds(&candidate.model)? {
+                work.missing.push((candidate.model, None, self.everyone()));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn holds(&self, digest: &Digest) -> Result<bool, String> {
         self.blobs().has(digest).map_err(|error| error.to_string())
     }
 

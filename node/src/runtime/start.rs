@@ -18,6 +18,7 @@ use fedledger_ledger::store::{BlobStore, LedgerStore};
 use tokio::sync::{watch, Notify};
 use tokio::task::JoinSet;
 
+use super::evaluator::{Board, Evaluator};
 use super::{addresses, Fetching, HeldBack, Node, Outbox, Serving, Signing};
 use crate::config::{Config, Home};
 use crate::keys::NodeKeys;
@@ -109,6 +110,7 @@ pub async fn run_on(
         held_back,
         fetching: Fetching::default(),
         announced: Mutex::new(BTreeSet::new()),
+        evaluator: Board::new(&config.evaluator),
         computing: Arc::default(),
         work: Notify::new(),
         failure,
@@ -135,6 +137,9 @@ async fn serve_until_stopped(
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(node).listen(events));
     tasks.spawn(Arc::clone(node).automate());
+    if let Some(evaluator) = Evaluator::of(&config.evaluator, home, &home.data_dir(config))? {
+        tasks.spawn(Arc::clone(node).evaluate(evaluator));
+    }
     let api = crate::api::serve(Arc::clone(node), home, config).await?;
     tracing::info!(address = %api.address, "the HTTP API answers");
 

@@ -14,6 +14,12 @@ impl Node {
         !status.syncing && connected >= quorum(status.validators)
     }
 
+    /// Whether others have blocks that this node is still fetching.
+    pub(super) fn is_syncing(&self) -> bool {
+        let tip = self.store().tip().unwrap_or_else(|error| panic!("{error}"));
+        self.engine.borrow().peers_tip > tip.height.next()
+    }
+
     /// Where the node and its chain stand.
     pub fn status(&self) -> NodeStatus {
         let store = self.store();
@@ -49,6 +55,7 @@ impl Node {
             guarantee: guarantee(validators),
             syncing: engine.peers_tip > tip.height.next(),
             signing: engine.signing,
+            evaluation: self.evaluation_status(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Node, Signing};
 use crate::api::types::{SubmitError, SubmitUpdate, SubmittedUpdate, TransactionStatus};
 
 impl Node {
-    fn signing(&self) -> Result<&Signing, SubmitError> {
+    pub(super) fn signing(&self) -> Result<&Signing, SubmitError> {
         self.member.as_ref().ok_or(SubmitError::NotAMember)
     }
 
@@ -28,7 +28,7 @@ impl Node {
         self.sign_and_send(signing, &outbox, action).await
     }
 
-    async fn sign_and_send(
+    pub(super) async fn sign_and_send(
         &self,
         signing: &Signing,
         outbox: &super::Outbox,

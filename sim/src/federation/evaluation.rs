@@ -38,13 +38,22 @@ pub enum Evaluations {
 
 /// One member's held-out rows: those before its data change, and from a round on those after.
 #[derive(Debug, Clone)]
-pub(super) struct HeldOut {
+pub struct HeldOut {
     rows: Arc<Dataset>,
     later: Option<(u64, Arc<Dataset>)>,
 }
 
+/// What came of a round's evaluations.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scored {
+    /// The losses that counted, by member id, one for each candidate.
+    pub losses: Vec<(MemberId, Vec<u64>)>,
+    /// What they say of a suspected cell.
+    pub harm: Option<HarmRecord>,
+}
+
 /// Takes each trainer's held-out rows from what it trains on; none of one with a single row.
-pub(super) fn hold_out(trainers: &mut [Trainer]) -> Vec<Option<HeldOut>> {
+pub fn hold_out(trainers: &mut [Trainer]) -> Vec<Option<HeldOut>> {
     let held = trainers.iter_mut().map(|trainer| {
         let seed = trainer.seed.wrapping_add(trainer.member as u64);
         let part = |data: &Dataset| {
@@ -75,11 +84,11 @@ impl Federation {
     pub(super) fn judge_evaluated(
         &self,
         inputs: RoundInputs,
-    ) -> Result<(RoundJudgement, Option<HarmRecord>), FederationError> {
+    ) -> Result<(RoundJudgement, Scored), FederationError> {
         let mut admission = admit(inputs.clone());
         let offered = match offers(&self.task, &mut admission) {
             Ok(offered) => offered,
-            Err(failure) => return Ok((admission.fail(failure), None)),
+            Err(failure) => return Ok((admission.fail(failure), Scored::default())),
         };
         let (mut candidates, mut models) = (Vec::<Candidate>::new(), Vec::new());
         for (at, offer) in offered.into_iter().enumerate() {
@@ -87,7 +96,8 @@ impl Federation {
                 if at > 0 {
                     continue;
                 }
-                return Ok((admit(inputs).fail(RoundFailure::ModelOutOfRange), None));
+                let judgement = admit(inputs).fail(RoundFailure::ModelOutOfRange);
+                return Ok((judgement, Scored::default()));
             };
             let (rule, without) = (offer.rule, offer.without);
             let aggregate = self.schema.digest_of(&offer.aggregate)?;
@@ -106,7 +116,7 @@ impl Federation {
             admission.leave_out(cell);
         }
         admission.heed(harm.clone());
-        Ok((admission.judge(&candidates[chosen].rule), harm))
+        Ok((admission.judge(&candidates[chosen].rule), Scored { losses, harm }))
     }
 
     /// The losses that count, by member: of those that are not in quarantine and hold rows back.
@@ -118,38 +128,46 @@ impl Federation {
             let rows = self.held_out.get(member)?.as_ref()?.rows_in(self.round);
             let measured =
                 models.iter().map(|model| loss_micro(self.spec.evaluate(model, rows).log_loss));
-            let said = self.reported(member, candidates, measured.collect());
+            let trainer = &self.trainers[member];
+            let said = reported(trainer, &self.members, candidates, measured.collect());
             Some((self.members[member].clone(), said))
         });
         scored.collect()
     }
+}
 
-    fn reported(&self, member: usize, candidates: &[Candidate], losses: Vec<u64>) -> Vec<u64> {
-        let Some(coalition) = &self.trainers[member].coalition else { return losses };
-        let hostile = |id: &MemberId| {
-            coalition.hostile.iter().any(|(hostile, _)| self.members[*hostile] == *id)
-        };
-        match coalition.evaluations {
-            Evaluations::Honest => losses,
-            Evaluations::Inverted => {
-                let ends = losses.iter().min().zip(losses.iter().max());
-                let sum = ends.map_or(0, |(least, most)| least + most);
-                losses.into_iter().map(|loss| sum - loss).collect()
-            }
-            Evaluations::Framing => {
-                let Some(at) = candidates.iter().position(|one| one.without.is_some()) else {
-                    return losses;
-                };
-                let ours = candidates[at].without.iter().flatten().any(hostile);
-                let praised = |k: usize| (k == at) != ours;
-                (0..losses.len()).map(|k| if praised(k) { 0 } else { LOSS_MICRO_MAX }).collect()
-            }
+/// What a member reports when it has measured `losses` of a round's candidates: these, unless it is
+/// hostile and lies. `members` are all members by id.
+pub fn reported(
+    trainer: &Trainer,
+    members: &[MemberId],
+    candidates: &[Candidate],
+    losses: Vec<u64>,
+) -> Vec<u64> {
+    let Some(coalition) = &trainer.coalition else { return losses };
+    let hostile =
+        |id: &MemberId| coalition.hostile.iter().any(|(hostile, _)| members[*hostile] == *id);
+    match coalition.evaluations {
+        Evaluations::Honest => losses,
+        Evaluations::Inverted => {
+            let ends = losses.iter().min().zip(losses.iter().max());
+            let sum = ends.map_or(0, |(least, most)| least + most);
+            losses.into_iter().map(|loss| sum - loss).collect()
+        }
+        Evaluations::Framing => {
+            let Some(at) = candidates.iter().position(|one| one.without.is_some()) else {
+                return losses;
+            };
+            let ours = candidates[at].without.iter().flatten().any(hostile);
+            let praised = |k: usize| (k == at) != ours;
+            (0..losses.len()).map(|k| if praised(k) { 0 } else { LOSS_MICRO_MAX }).collect()
         }
     }
 }
 
 impl HeldOut {
-    fn rows_in(&self, round: u64) -> &Dataset {
+    /// The rows to score a round's candidates on.
+    pub fn rows_in(&self, round: u64) -> &Dataset {
         match &self.later {
             Some((from, later)) if round >= *from => later,
             _ => &self.rows,

@@ -1,6 +1,7 @@
 //! A consortium of processes, and the hands to break it with.
 
 mod by_hand;
+mod evaluation;
 mod light_client;
 
 use std::cell::RefCell;
@@ -25,6 +26,7 @@ use fedledger_node::files::to_safetensors;
 use fedledger_node::keys::NodeKeys;
 
 pub use by_hand::Forged;
+pub use evaluation::SCORE;
 
 /// How long anything may take before a test fails. Not a measure of speed.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -70,24 +72,31 @@ fn task_spec(n: usize, rounds: u64, window_ms: u64) -> TaskSpec {
 
 impl Consortium {
     pub fn start(n: usize, rounds: u64) -> Self {
-        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), &[], None)
+        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), &[], None, |_, _| {})
     }
 
     pub fn start_with_dial_only(n: usize, rounds: u64, dial_only: &[usize]) -> Self {
-        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), dial_only, None)
+        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), dial_only, None, |_, _| {})
     }
 
     /// One member's node proposes wrong outcomes and votes for everything.
     pub fn start_with_liar(n: usize, rounds: u64, liar: usize) -> Self {
-        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), &[], Some(liar))
+        Self::start_as(n, task_spec(n, rounds, WINDOW_MS), &[], Some(liar), |_, _| {})
     }
 
     /// No phase ends while the ledger stands still: everybody submits in the end.
     pub fn start_patient(n: usize, rounds: u64) -> Self {
-        Self::start_as(n, task_spec(n, rounds, 600_000), &[], None)
+        Self::start_as(n, task_spec(n, rounds, 600_000), &[], None, |_, _| {})
     }
 
-    fn start_as(n: usize, spec: TaskSpec, dial_only: &[usize], liar: Option<usize>) -> Self {
+    /// `set` may change a member's settings before its node starts.
+    fn start_as(
+        n: usize,
+        spec: TaskSpec,
+        dial_only: &[usize],
+        liar: Option<usize>,
+        set: impl Fn(usize, &mut Config),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let schema = Schema::of(&spec).unwrap();
         let mut plan = Plan::of_hospitals(ChainId::new("probe-1").unwrap(), n).unwrap();
@@ -95,6 +104,12 @@ impl Consortium {
         let task = spec.id.clone();
         plan.tasks = vec![PlannedTask { spec, initial_model: schema.zero_model() }];
         let devnet = Devnet::create(&folder.path().join("net"), &plan).unwrap();
+        for (member, node) in devnet.nodes.iter().enumerate() {
+            let file = Home::new(&node.home).config_file();
+            let mut config = Config::load(&file, []).unwrap();
+            set(member, &mut config);
+            fs::write(&file, config.to_text()).unwrap();
+        }
         let nodes = devnet
             .nodes
             .iter()

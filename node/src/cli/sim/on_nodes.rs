@@ -54,12 +54,6 @@ fn one_seed(
 ) -> Result<SeedResult, Failure> {
     let built = build(source, seed).map_err(|error| failed(error.into()))?;
     let (task, twin) = attacked_federation(source, &built).map_err(|error| failed(error.into()))?;
-    if task.evaluation.is_some() {
-        let message = "the contract has an evaluation phase, and nobody evaluates beside the nodes";
-        return Err(Failure::usage(message)
-            .hint("run it without --network")
-            .field(Some("contract.harm".to_owned())));
-    }
     let members = built.scenario.names.len();
     let begun = Instant::now();
     let dir = temporary.join(format!("seed-{seed}"));

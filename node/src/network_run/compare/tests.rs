@@ -1,4 +1,4 @@
-use fedledger_contract::records::TrustRecord;
+use fedledger_contract::records::{HarmRecord, TrustRecord};
 use fedledger_ledger::decision::RoundFailure;
 use fedledger_ledger::ids::TaskId;
 use fedledger_sim::attack::{Attack, Knowledge};
@@ -37,6 +37,15 @@ fn whatever_is_bent_is_named_with_round_and_member() {
     });
     // The cause before its effect on the first member.
     assert!(matches!(update, Difference::Update { round: 1, member, .. } if member == id));
+    let losses = bent(|report| report.losses.push((id.clone(), vec![7, 9])));
+    assert!(matches!(&losses, Difference::Losses { round: 1, member, .. } if *member == id));
+    assert!(losses.to_string().ends_with("[7, 9] on the nodes, none in process"), "{losses}");
+    let harm = bent(|report| {
+        let (cell, evaluators) = (vec![id.clone()], 9);
+        let harm = HarmRecord { cell, harm_micro: 1, score_milli: 2, agreeing: 8, evaluators };
+        report.harm = Some(harm);
+    });
+    assert!(matches!(harm, Difference::Harm { round: 1, .. }));
     let measures = bent(|report| report.verdicts[2].measures[0].1 += 1);
     assert!(matches!(measures, Difference::Verdict { round: 1, member, .. } if member == id));
     let trust = bent(|report| {

@@ -1,0 +1,187 @@
+use fedledger_ledger::ids::Digest;
+
+use super::*;
+
+fn member(name: &str) -> MemberId {
+    MemberId::new(name).unwrap()
+}
+
+fn verdict(reason: Reason, value: u64, threshold: u64) -> UpdateVerdict {
+    UpdateVerdict {
+        member: member("charite"),
+        update: None,
+        verdict: Verdict::Reject,
+        reason,
+        value,
+        threshold,
+        weight_micro: 0,
+        strike: false,
+        measures: Vec::new(),
+        together_with: None,
+    }
+}
+
+fn task() -> TaskId {
+    TaskId::new("lung").unwrap()
+}
+
+#[test]
+fn numbers_are_in_units_that_people_use() {
+    for (reason, value, threshold, said) in [
+        (
+            Reason::Outlier,
+            6_700,
+            3_000,
+            "it is 6.7 times as far from the aggregate as the median update; threshold 3",
+        ),
+        (
+            Reason::NormTooLarge,
+            5_125,
+            4_000,
+            "its norm is 5.125 times the usual; over 4 times it is refused",
+        ),
+        (
+            Reason::NormTooSmall,
+            12,
+            50,
+            "its norm is 0.012 times the usual; under 0.05 times it is refused",
+        ),
+        (Reason::NormClipped, 1_500, 1_000, "its norm was 1.5 times the usual; it was scaled down to 1"),
+        (
+            Reason::MemberOnProbation,
+            35_714,
+            142_857,
+            "its member is on probation: it weighs 3.5 % instead of 14.2 %",
+        ),
+        (
+            Reason::NotSelected,
+            812,
+            400,
+            "the rule left it out, too far from the others: its score is 812, the greatest of those \
+             taken 400",
+        ),
+        (Reason::NotSelected, 0, 0, "the rule left it out: too far from the others"),
+        (Reason::LengthMismatch, 90, 88, "it is 90 bytes long, 88 were committed to"),
+        (
+            Reason::Duplicate,
+            4_096,
+            128,
+            "another member committed to the same update first; with 4096 significant bits (128 \
+             tell) it was not found twice by chance",
+        ),
+        (
+            Reason::Duplicate,
+            3,
+            128,
+            "another member committed to the same update first; with 3 significant bits (128 would \
+             tell) that can be chance",
+        ),
+        (Reason::NormTooLarge, u64::MAX, 4_000, "its norm is 18446744073709.551 times the usual; over 4 times it is refused"),
+    ] {
+        assert_eq!(reason_words(&verdict(reason, value, threshold)), said);
+    }
+    let mut away = verdict(Reason::Outlier, 3_100, 3_000);
+    away.measures = vec![(Measure::CosineMicro, 580_000)];
+    assert!(reason_words(&away).contains(" and points against it, cosine -0.420; threshold 3"));
+    away.measures = vec![(Measure::CosineMicro, 1_200_000)];
+    assert!(!reason_words(&away).contains("cosine"));
+}
+
+#[test]
+fn who_moved_together_reads_with_whom_how_long_and_what_evaluators_found() {
+    let mut found = verdict(Reason::MovedTogether, 9_100, 8_000);
+    found.together_with = Some(vec![member("dresden"), member("mainz")]);
+    found.measures = vec![(Measure::BondMilli, 9_100), (Measure::RoundsInCell, 14)];
+    assert_eq!(
+        reason_words(&found),
+        "its last 14 updates moved together with dresden and mainz, away from what each used to \
+         send; threshold 8, value 9.1 (bond, in units of the spread of all pairs)"
+    );
+    found.measures.extend([
+        (Measure::HarmMicro, 12_300),
+        (Measure::HarmAgreeing, 8),
+        (Measure::HarmEvaluators, 9),
+    ]);
+    let said =
+        "; in this round 8 of 9 evaluators measured the model as worse with them, by 0.012300 \
+                of loss";
+    assert!(reason_words(&found).ends_with(said), "{}", reason_words(&found));
+    let advice = advice_words(&task(), &found).unwrap();
+    for words in [
+        "fedledger task announce-data-change lung --reason WHAT",
+        "fedledger change release lung --member charite --reason WHY",
+        "fedledger task onset lung --members charite,dresden,mainz",
+    ] {
+        assert!(advice.contains(words), "`{advice}` does not say `{words}`");
+    }
+}
+
+#[test]
+fn who_did_harm_reads_what_it_adds_up_to() {
+    let mut found = verdict(Reason::HarmfulTogether, 6_700, 6_000);
+    found.together_with = Some(vec![member("dresden"), member("jena"), member("mainz")]);
+    found.measures = vec![
+        (Measure::HarmMicro, 250_000),
+        (Measure::HarmAgreeing, 8),
+        (Measure::HarmEvaluators, 9),
+        (Measure::HarmSumMilli, 6_700),
+    ];
+    assert_eq!(
+        reason_words(&found),
+        "its updates, with those of dresden, jena and mainz, made the model worse round after \
+         round; threshold 6, value 6.7 (harm added up, in units of the spread among evaluators); in \
+         this round 8 of 9 evaluators measured the model as worse with them, by 0.250000 of loss"
+    );
+    // In quarantine nobody may have asked, and half of the limit counts.
+    let alone = reason_words(&verdict(Reason::HarmfulTogether, 3_900, 6_000));
+    assert!(alone.starts_with("its updates made the model worse"), "{alone}");
+    assert!(alone.contains("threshold 6, half of which counts in quarantine"), "{alone}");
+    assert!(!alone.contains("evaluators measured"), "{alone}");
+    let left_out = reason_words(&UpdateVerdict { reason: Reason::CellLeftOut, ..found });
+    assert!(left_out.contains("8 of 9 evaluators") && left_out.ends_with("no fault by itself"));
+}
+
+#[test]
+fn whoever_is_struck_or_left_out_reads_what_to_do() {
+    for reason in [
+        Reason::NotSelected,
+        Reason::Outlier,
+        Reason::NormTooLarge,
+        Reason::NormTooSmall,
+        Reason::Duplicate,
+        Reason::SchemaMismatch,
+        Reason::NotRevealed,
+        Reason::Equivocation,
+        Reason::MemberQuarantined,
+        Reason::MemberOnProbation,
+        Reason::LengthMismatch,
+        Reason::MemberSuspended,
+        Reason::MovedTogether,
+        Reason::HarmfulTogether,
+        Reason::CellLeftOut,
+    ] {
+        assert!(advice_words(&task(), &verdict(reason, 0, 0)).is_some(), "{reason:?}");
+    }
+    assert_eq!(advice_words(&task(), &verdict(Reason::Clean, 0, 0)), None);
+    // The commands that are named are commands.
+    let named = advice_words(&task(), &verdict(Reason::MemberQuarantined, 0, 0)).unwrap();
+    let named = named.split("fedledger ").nth(1).unwrap();
+    let arguments = ["fedledger"].into_iter().chain(named.split(' '));
+    assert!(super::super::command().try_get_matches_from(arguments).is_ok(), "{named}");
+}
+
+#[test]
+fn candidates_and_losses_have_their_words() {
+    let digest = Digest::of(b"model");
+    let mut candidate = Candidate {
+        rule: AggregationRule::CenteredClipping { iterations: 3, radius_milli: 1_000 },
+        aggregate: digest,
+        model: digest,
+        without: None,
+    };
+    let rule = "centered_clipping, iterations 3, radius milli 1000";
+    assert_eq!(candidate_words(&candidate), rule);
+    candidate.without = Some(vec![member("a"), member("b")]);
+    assert_eq!(candidate_words(&candidate), format!("{rule}, without a and b"));
+    assert_eq!((loss_words(-12_500), loss_words(3)), ("-0.012500".into(), "0.000003".into()));
+}
