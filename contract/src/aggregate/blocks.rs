@@ -116,8 +116,11 @@ pub(super) fn sum_parts(
     kernel: impl Fn(usize, &mut Vec<Vec<i32>>, &mut [u128]) -> bool + Sync,
 ) -> Result<Vec<u128>, OutOfRange> {
     let start = || Worker::<u128>::new(size);
+    // A worker for each stretch that a thread takes up: no more of them than share the work evenly.
+    let stretch = parts.div_ceil(4 * rayon::current_num_threads());
     (0..parts)
         .into_par_iter()
+        .with_min_len(stretch)
         .fold(start, |mut worker, part| {
             let Worker { totals, scratch, in_range } = &mut worker;
             *in_range &= kernel(part, scratch, totals);

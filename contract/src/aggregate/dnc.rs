@@ -54,11 +54,15 @@ pub(super) fn aggregate(
             (0..u64::from(count)).map(|at| column(draw, at, matrix.d())).collect()
         };
         let draws: Vec<Vec<usize>> = (0..parameters.iterations).into_par_iter().map(draw).collect();
-        for distances in sample::pairwise(matrix, &draws)? {
-            count_outliers(&distances, parameters.removed, &mut times);
-        }
+        let outliers: Vec<Vec<usize>> = sample::pairwise(matrix, &draws)?
+            .par_iter()
+            .map(|distances| outliers(distances, n, parameters.removed))
+            .collect();
+        outliers.into_iter().flatten().for_each(|row| times[row] += 1);
     } else {
-        count_outliers(&pairwise(matrix)?, parameters.removed, &mut times);
+        outliers(&pairwise(matrix)?, n, parameters.removed)
+            .into_iter()
+            .for_each(|row| times[row] += 1);
     }
     let fewest = times.iter().copied().min().unwrap_or(0);
     let kept: Vec<bool> = times.iter().map(|&count| count == fewest).collect();
@@ -77,12 +81,13 @@ fn column(draw: u64, at: u64, d: usize) -> usize {
     ((u128::from(splitmix64(draw, at)) * d as u128) >> 64) as usize
 }
 
-/// Counts once more the `removed` rows that project most on the direction of greatest variance.
-fn count_outliers(distances: &[u128], removed: usize, times: &mut [u64]) {
-    let weights = vec![WEIGHT_ONE; times.len()];
+/// The `removed` rows that project most on the direction of greatest variance.
+fn outliers(distances: &[u128], n: usize, removed: usize) -> Vec<usize> {
+    let weights = vec![WEIGHT_ONE; n];
     let products = centred(&shifted(distances), &weights);
-    let Some(direction) = top(&products, &weights) else { return };
-    let mut order: Vec<usize> = (0..times.len()).collect();
+    let Some(direction) = top(&products, &weights) else { return Vec::new() };
+    let mut order: Vec<usize> = (0..n).collect();
     order.sort_by_key(|&row| std::cmp::Reverse((direction.projections[row].unsigned_abs(), row)));
-    order[..removed].iter().for_each(|&row| times[row] += 1);
+    order.truncate(removed);
+    order
 }

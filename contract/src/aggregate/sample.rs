@@ -30,7 +30,10 @@ pub(super) fn pairwise(
     let size = n * n;
     let parts = blocks.div_ceil(stride);
     let totals = blocks::sum_parts(parts, draws.len() * size, |part, scratch, totals| {
-        let mut gathered = vec![vec![Vec::new(); n]; draws.len()];
+        // A little over what a part has of a draw, more or less.
+        let row = |_| Vec::with_capacity(GATHERED + GATHERED / 8);
+        let mut gathered: Vec<Vec<Vec<i32>>> =
+            draws.iter().map(|_| (0..n).map(row).collect()).collect();
         for at in (part * stride..blocks).take(stride) {
             let from = at * block;
             let pieces = matrix.pieces(from, block.min(d - from), scratch);

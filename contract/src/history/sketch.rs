@@ -8,6 +8,8 @@
 //! The signs are public. With d > p, an attacker that solves for the projection's null space is not
 //! seen here; its size and direction within a round still are.
 
+#![allow(clippy::inline_always, reason = "what is not inlined is compiled without vectors")]
+
 use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::ids::{Digest, MemberId};
 use fedledger_ledger::task::HistoryPolicy;
