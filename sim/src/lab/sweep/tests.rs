@@ -66,7 +66,10 @@ fn every_combination_is_there_once() {
         selected(&source(SMALL).scenario, &words).len()
     };
     assert_eq!((only(&[]), only(&["made"]), only(&["made", "from 5"])), (54, 18, 6));
-    assert_eq!((only(&["plain averaging", "short", "dba"]), only(&["omniscient", "nothing"])), (2, 0));
+    assert_eq!(
+        (only(&["plain averaging", "short", "dba"]), only(&["omniscient", "nothing"])),
+        (2, 0)
+    );
 }
 
 #[test]
