@@ -39,7 +39,8 @@ schedule = { from = 2 }
 "#;
 
 /// Seven hospitals of which two turn labels from the first round on and report whatever hides it.
-/// History and harm are quicker than any calibration would have them: so little has to show.
+/// History and harm are quicker than any calibration would have them: so little has to show. The rule
+/// is one that lets the labels in; the filter would leave them out, and there would be no harm.
 const EVALUATED: &str = r#"
 title = "Two of seven pull together and lie about candidates"
 members = 7
@@ -54,6 +55,7 @@ name = "iid"
 
 [contract]
 profile = "balanced"
+rule = { name = "centered_clipping", iterations = 3, radius_milli = 1000 }
 harm = { observed_rounds = 2, cosine_milli = 100, allowance_milli = 0, limit_milli = 2000 }
 
 [contract.history]
