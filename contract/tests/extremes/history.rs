@@ -157,7 +157,7 @@ fn evaluations_take_losses_at_the_limits() {
             for pattern in 0..4usize {
                 let loss = |at: usize| match (pattern, at % 2) {
                     (0, _) | (2, 0) => LOSS_MICRO_MAX,
-                    (1, _) | (2, _) => 0,
+                    (1 | 2, _) => 0,
                     (_, 0) => LOSS_MICRO_MAX - 1,
                     _ => 1,
                 };

@@ -152,7 +152,7 @@ fn the_end_of_time_is_refused_by_name() {
 /// What limits of parts add up to: no entry is longer than a tile's length prefix can say.
 #[test]
 fn the_longest_entries_fit() {
-    let id = |at: usize| MemberId::new(format!("{at:0>width$}", width = ID_BYTES_MAX));
+    let id = |at: usize| MemberId::new(format!("{at:0>ID_BYTES_MAX$}"));
     let members: Vec<MemberId> =
         (0..MEMBERS_MAX).map(|at| id(at).expect("digits are an id")).collect();
     let mut without = Vec::new();

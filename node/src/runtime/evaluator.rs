@@ -237,7 +237,7 @@ impl Node {
             for one in due.into_iter().filter(|_| current) {
                 match self.holds_candidates(&one) {
                     Ok(true) if going.may_start(&one) => {
-                        self.begin_scoring(&evaluator, &mut going, one)
+                        self.begin_scoring(&evaluator, &mut going, one);
                     }
                     Ok(_) => {}
                     Err(error) => return self.fail(error),
