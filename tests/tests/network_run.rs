@@ -133,10 +133,11 @@ fn nodes_come_to_the_same_bits_as_the_run_in_process() {
 #[test]
 fn evaluations_come_to_the_same_bits_whoever_lies() {
     let folder = tempfile::tempdir().unwrap();
-    let source = Source::parse("judged", "judged.toml", EVALUATED.into(), PathBuf::new()).unwrap();
-    let built = build(&source, 1).unwrap();
+    let source = Source::parse("judged", "judged.toml", EVALUATED.into(), PathBuf::new())
+        .expect("a good scenario");
+    let built = build(&source, 1).expect("built-in data");
     let mut nodes = start(folder.path(), cast(&source, &built));
-    let (_, twin) = attacked_federation(&source, &built).unwrap();
+    let (_, twin) = attacked_federation(&source, &built).expect("a good task");
     let (mut suspected, mut lied, mut struck) = (0, 0, 0);
     let mut told = |report: &fedledger_sim::federation::RoundReport| {
         suspected += usize::from(report.harm.is_some());
@@ -149,7 +150,7 @@ fn evaluations_come_to_the_same_bits_whoever_lies() {
     for _ in 0..7 {
         compared.step().unwrap_or_else(|error| panic!("{}", explain(error)));
     }
-    nodes.stop().unwrap();
+    nodes.stop().expect("every node ends in order");
     let seen = format!("suspected {suspected}, lied {lied}, struck {struck}");
     assert!(suspected > 0 && lied > 0 && struck > 0, "too little was compared: {seen}");
 }

@@ -184,15 +184,15 @@ mod tests {
 
     /// The projection as the head of this file has it, one coordinate after the other.
     fn twin(row: &[i32], width: usize, seed: &Digest) -> Vec<i64> {
-        let key = u64::from_le_bytes(seed.0[..8].try_into().unwrap());
+        let key = u64::from_le_bytes(seed.0[..8].try_into().expect("a digest has 32 bytes"));
         let mut numbers = (0..).map(|counter| splitmix64(key, counter));
         let mut sums = vec![0i64; width];
         for block in row.chunks(width) {
-            let turn = numbers.next().unwrap() % width as u64;
+            let turn = numbers.next().expect("a sequence without end") % width as u64;
             let mut signs = 0;
             for (j, &value) in block.iter().enumerate() {
                 if j % 64 == 0 {
-                    signs = numbers.next().unwrap();
+                    signs = numbers.next().expect("a sequence without end");
                 }
                 let sign = 1 - 2 * (signs >> (j % 64) & 1) as i64;
                 sums[(j + turn as usize) % width] += sign * i64::from(value);
@@ -227,7 +227,7 @@ mod tests {
     fn sums_that_only_grow_do_not_overflow() {
         const LIMIT: i32 = (1 << 23) - 1;
         let (seed, width) = (Digest([1; 32]), 64);
-        let key = u64::from_le_bytes(seed.0[..8].try_into().unwrap());
+        let key = u64::from_le_bytes(seed.0[..8].try_into().expect("a digest has 32 bytes"));
         let row: Vec<i32> = (0..1_000 * width)
             .map(|at| {
                 let signs = splitmix64(key, 2 * (at / width) as u64 + 1);

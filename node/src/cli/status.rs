@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn an_operator_reads_what_waits_and_what_went_wrong() {
         assert_eq!(evaluation_text(&EvaluationStatus::default()), "");
-        let (task, round) = (TaskId::new("lung").unwrap(), RoundNumber(12));
+        let (task, round) = (TaskId::new("lung").expect("a good id"), RoundNumber(12));
         let due = EvaluationDue { task: task.clone(), round, deadline: TimeMs(0) };
         let by_hand = EvaluationStatus { due: vec![due], ..EvaluationStatus::default() };
         let text = evaluation_text(&by_hand);

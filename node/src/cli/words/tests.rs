@@ -3,7 +3,7 @@ use fedledger_ledger::ids::Digest;
 use super::*;
 
 fn member(name: &str) -> MemberId {
-    MemberId::new(name).unwrap()
+    MemberId::new(name).expect("a good id")
 }
 
 fn verdict(reason: Reason, value: u64, threshold: u64) -> UpdateVerdict {
@@ -22,7 +22,7 @@ fn verdict(reason: Reason, value: u64, threshold: u64) -> UpdateVerdict {
 }
 
 fn task() -> TaskId {
-    TaskId::new("lung").unwrap()
+    TaskId::new("lung").expect("a good id")
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn who_moved_together_reads_with_whom_how_long_and_what_evaluators_found() {
         "; in this round 8 of 9 evaluators measured the model as worse with them, by 0.012300 \
                 of loss";
     assert!(reason_words(&found).ends_with(said), "{}", reason_words(&found));
-    let advice = advice_words(&task(), &found).unwrap();
+    let advice = advice_words(&task(), &found).expect("there is something to do");
     for words in [
         "fedledger task announce-data-change lung --reason WHAT",
         "fedledger change release lung --member charite --reason WHY",
@@ -164,8 +164,9 @@ fn whoever_is_struck_or_left_out_reads_what_to_do() {
     }
     assert_eq!(advice_words(&task(), &verdict(Reason::Clean, 0, 0)), None);
     // The commands that are named are commands.
-    let named = advice_words(&task(), &verdict(Reason::MemberQuarantined, 0, 0)).unwrap();
-    let named = named.split("fedledger ").nth(1).unwrap();
+    let named =
+        advice_words(&task(), &verdict(Reason::MemberQuarantined, 0, 0)).expect("a dispute");
+    let named = named.split("fedledger ").nth(1).expect("it names a command");
     let arguments = ["fedledger"].into_iter().chain(named.split(' '));
     assert!(super::super::command().try_get_matches_from(arguments).is_ok(), "{named}");
 }
