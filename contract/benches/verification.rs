@@ -56,6 +56,7 @@ fn task(members: usize) -> TaskSpec {
         trust: Some(TrustPolicy {
             outlier_milli: 3_000,
             outlier_cosine_milli: None,
+            outlier_as_sent: false,
             strikes_to_quarantine: 3,
             clean_rounds_to_return: 3,
         }),

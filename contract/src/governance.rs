@@ -1,18 +1,17 @@
 //! Changes by vote: proposed, approved, applied at the end of the block in which more than two
 //! thirds of the active members have approved.
 
-use fedledger_ledger::entry::{EntryBody, Rejection, TrustCause};
+use fedledger_ledger::entry::{EntryBody, Rejection};
 use fedledger_ledger::governance::{Change, KeyRole, MemberSpec};
-use fedledger_ledger::ids::{quorum, Digest, MemberId, RoundNumber, TaskId};
+use fedledger_ledger::ids::{quorum, Digest, MemberId};
 use fedledger_ledger::keys::PublicKey;
 use fedledger_ledger::limits::{CHANGES_OPEN_PER_MEMBER_MAX, CHANGE_WINDOW_MS};
 
 use crate::change_check::{check_change, ChangeFault};
 use crate::context::Context;
 use crate::records::{ChangeRecord, KeyRecord, KeyUse, MemberRecord, MemberStatus};
-use crate::round::{roll_back, start_task};
+use crate::round::{release, roll_back, start_task};
 use crate::state_key;
-use crate::trust;
 
 /// Puts a change to the vote, with the proposer's approval.
 pub(crate) fn propose(
@@ -167,23 +166,6 @@ fn rotate(context: &mut Context<'_>, member: &MemberId, role: KeyRole, key: Publ
     }
     context.state.put(&state_key::member(member), &record);
     context.state.put(&state_key::public_key(&key), &KeyUse { member: member.clone(), role });
-}
-
-fn release(context: &mut Context<'_>, task: &TaskId, member: &MemberId) {
-    let before = context.state.trust(task, member);
-    let after = trust::after_release(before);
-    context.state.put(&state_key::trust(task, member), &after);
-    let round = context.state.task_progress(task).map_or(RoundNumber(0), |task| task.round);
-    context.record(EntryBody::TrustChanged {
-        task: task.clone(),
-        round,
-        member: member.clone(),
-        old_micro: before.trust_micro,
-        new_micro: after.trust_micro,
-        old_standing: before.standing,
-        new_standing: after.standing,
-        cause: TrustCause::Released,
-    });
 }
 
 #[cfg(test)]

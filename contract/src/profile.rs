@@ -85,18 +85,24 @@ const AGAINST: Option<i32> = Some(-200);
 
 /// How trust moves from f = 2 on. A single round's distance takes five strikes in a row: with two, 5
 /// of 390 honest members of consortia without attackers were quarantined over 63 rounds, all by
-/// their distance, with five none.
+/// their distance, with five none. Distances are those of updates as they were sent: on seeds 301 to
+/// 308 of five kinds of data and 16 attacks that catches 1,292 of 2,560 hostile members and wrongs
+/// 19 of 5,760 honest ones; of updates scaled down to the usual norm 892 and 18.
 pub const TRUST: TrustPolicy = TrustPolicy {
     outlier_milli: 3_000,
     strikes_to_quarantine: 5,
     clean_rounds_to_return: 10,
     outlier_cosine_milli: AGAINST,
+    outlier_as_sent: true,
 };
 
 /// How trust moves for f of 0 or 1. Among four to six members a hostile update draws the median
 /// distance towards its own, and no distance separates by as much: 1.9 times the median, five rounds
-/// in a row. Above 2.4 quiet sign flips go unpunished, at a loss of about 0.02 of AUC.
-pub const TRUST_FEW: TrustPolicy = TrustPolicy { outlier_milli: 1_900, ..TRUST };
+/// in a row. Above 2.4 quiet sign flips go unpunished, at a loss of about 0.02 of AUC. And distances
+/// are those of updates scaled down: the honest of four or five have norms so different that, on
+/// seeds 301 to 320 of four kinds of data and 13 attacks, 69 instead of 6 of 3,640 would be wronged.
+pub const TRUST_FEW: TrustPolicy =
+    TrustPolicy { outlier_milli: 1_900, outlier_as_sent: false, ..TRUST };
 
 /// Updates over the usual norm are scaled down to it, so that a hostile one weighs no more than an
 /// honest one, over ten times refused. Clipping at twice the usual norm instead lets honest sites be

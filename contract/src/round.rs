@@ -6,6 +6,7 @@ mod advance;
 mod finish;
 mod notice;
 mod recovery;
+mod release;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use finish::median_norm;
 pub(crate) use finish::{finish, Origin};
 pub use notice::NOTICE_BASELINES;
 pub(crate) use recovery::{check_roll_back, roll_back};
+pub(crate) use release::release;
 pub use submit::update_revealed;
 pub(crate) use submit::{apply_submission, record_equivocation};
 

@@ -82,6 +82,11 @@ pub fn history(task: &TaskId, member: &MemberId) -> String {
     format!("task/{task}/history/{member}")
 }
 
+/// `Vec<MemberId>`: those released from quarantine since the open round's roster was written, by id.
+pub fn released(task: &TaskId) -> String {
+    format!("task/{task}/released")
+}
+
 /// `RoundNumber`: the round in which the member last announced a change of its data.
 pub fn notice(task: &TaskId, member: &MemberId) -> String {
     format!("task/{task}/notice/{member}")

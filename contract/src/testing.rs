@@ -82,6 +82,7 @@ pub(crate) fn task(byzantine: u32, updates_min: u32) -> TaskSpec {
             strikes_to_quarantine: 2,
             clean_rounds_to_return: 2,
             outlier_cosine_milli: None,
+            outlier_as_sent: false,
         }),
         evaluation: None,
         updates_min,

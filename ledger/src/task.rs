@@ -190,6 +190,19 @@ pub struct TrustPolicy {
     /// distance is enough.
     #[n(3)]
     pub outlier_cosine_milli: Option<i32>,
+    /// Whether the distance of an update that the norm band scales down is that of the update as it
+    /// was sent. Otherwise it is measured scaled down, which is where a small distance may hide a
+    /// long update, and a long honest one stays unpunished.
+    #[n(4)]
+    #[cbor(default, skip_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub outlier_as_sent: bool,
+}
+
+/// What is absent from the bytes of a record where it is false.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the derives pass a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What the contract remembers of every member's past rounds, and when members that began to move

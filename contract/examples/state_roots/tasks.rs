@@ -113,6 +113,7 @@ fn task(id: &str, rule: AggregationRule, parameters: u64) -> TaskSpec {
         trust: Some(TrustPolicy {
             outlier_milli: 3_000,
             outlier_cosine_milli: None,
+            outlier_as_sent: false,
             strikes_to_quarantine: 2,
             clean_rounds_to_return: 2,
         }),

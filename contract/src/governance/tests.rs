@@ -1,4 +1,5 @@
-use fedledger_ledger::entry::Standing;
+use fedledger_ledger::entry::{Standing, TrustCause};
+use fedledger_ledger::ids::{RoundNumber, TaskId};
 use fedledger_ledger::keys::PublicKey;
 use fedledger_ledger::transaction::Action;
 

@@ -13,6 +13,7 @@ const POLICY: TrustPolicy = TrustPolicy {
     strikes_to_quarantine: 2,
     clean_rounds_to_return: 2,
     outlier_cosine_milli: None,
+    outlier_as_sent: false,
 };
 const BAND: NormBand = NormBand { low_milli: 50, clip_milli: 1_500, high_milli: 4_000 };
 
@@ -253,6 +254,26 @@ fn distance_is_no_strike_where_the_update_must_point_away_too() {
 }
 
 #[test]
+fn a_long_update_is_near_once_scaled_down_and_far_as_it_was_sent() {
+    let judged = |outlier_as_sent: bool| {
+        let rows = [[300, 100], [104, -298], [-97, 303], [-301, 95], [295, -99], [99, -306]];
+        let mut rows: Vec<Vec<i32>> = rows.iter().map(|row| row.to_vec()).collect();
+        rows.push(vec![1_100, 0]);
+        let policy = TrustPolicy { outlier_as_sent, ..POLICY };
+        let terms = Terms { trust: Some(policy), norm_band: Some(BAND), ..terms(2, 5) };
+        let judgement = judge(&AggregationRule::Median, inputs(terms, &rows));
+        let distance = measure(&judgement, 6, Measure::Distance);
+        (said(&judgement, 6), distance)
+    };
+    let ((verdict, _, strike), near) = judged(false);
+    assert_eq!((verdict, strike), (Verdict::Clip, false));
+    let ((verdict, reason, strike), far) = judged(true);
+    // It enters scaled down all the same.
+    assert_eq!((verdict, reason, strike), (Verdict::Clip, Reason::Outlier, true));
+    assert!(near < Some(500) && far > Some(950), "{near:?} {far:?}");
+}
+
+#[test]
 fn what_a_selecting_rule_leaves_out_is_rejected_without_a_strike() {
     let judgement =
         judge(&AggregationRule::Krum { neighbours: None }, inputs(terms(2, 7), &around()));
@@ -391,6 +412,30 @@ fn shares_by_filling(claims: &[u128]) -> Vec<u128> {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Against the distance of the very update, which the contract has no more once it is scaled: a
+    /// cosine is off by at most half a millionth, and by what a quantum moves a direction.
+    #[test]
+    fn a_distance_as_sent_is_that_of_the_update_before_it_was_scaled(
+        long in proptest::collection::vec(-200_000i32..200_000, 8),
+    ) {
+        let mut rows: Vec<Vec<i32>> =
+            (0..6).map(|at| vec![40_000 + 17 * at, -9_000, 70, 5_000, 1, -3, 30_000, at]).collect();
+        rows.push(long.clone());
+        let policy = TrustPolicy { outlier_as_sent: true, ..POLICY };
+        let band = NormBand { low_milli: 0, clip_milli: 1_000, high_milli: 1_000_000 };
+        let terms = Terms { trust: Some(policy), norm_band: Some(band), ..terms(2, 5) };
+        let judgement = judge(&AggregationRule::Median, inputs(terms, &rows));
+        let aggregate = judgement.aggregate.clone().unwrap();
+        let square = |values: &mut dyn Iterator<Item = i64>| values.map(|v| v * v).sum::<i64>();
+        let exact = square(&mut long.iter().zip(&aggregate).map(|(x, a)| i64::from(x - a)));
+        let found = measure(&judgement, 6, Measure::Distance).unwrap() as i64;
+        let norm = square(&mut long.iter().map(|&x| i64::from(x))).isqrt();
+        let length = square(&mut aggregate.iter().map(|&a| i64::from(a))).isqrt();
+        // 2NA times what the cosine is off by, and what the roots are rounded by.
+        let allowed = 2 * norm * length / 10_000 + 4 * (norm + length) + 4;
+        prop_assert!((found * found - exact).abs() <= allowed, "{found}² {exact} {allowed}");
+    }
 
     #[test]
     fn no_declaration_and_no_trust_buys_more_than_one_and_a_half_shares(

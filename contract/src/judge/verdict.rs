@@ -8,6 +8,7 @@
 use fedledger_ledger::decision::{Measure, Reason, RoundFailure, UpdateVerdict, Verdict};
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::task::{AggregationRule, TrustPolicy};
+use ndarray::ArrayView2;
 
 use super::admission::{rows_to, Admission, Line, Place};
 use super::measure::{is_over, ratio_milli};
@@ -15,9 +16,10 @@ use super::remember::remember;
 use super::weights::SHARE_MICRO_ONE;
 use super::RoundJudgement;
 use crate::aggregate::{
-    cosine_micro, distances_squared_to, pairwise_distances_squared, Aggregation, UpdateUse,
+    cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared, Aggregation,
+    UpdateUse,
 };
-use crate::integer::{isqrt_u128, median_u64};
+use crate::integer::{div_half_even, isqrt_u128, median_u64};
 use crate::trust::{after_round_all, mark_of};
 
 /// The distance to the nearest other update is measured while n²·d is at most this: it takes no
@@ -96,16 +98,15 @@ fn score<'a>(
     aggregation: &'a Aggregation,
 ) -> Scores<'a> {
     let scored = admission.lines.iter().filter(|line| line.row.is_some()).count();
-    let rows = rows_to(&admission.values, scored);
-    let squares = distances_squared_to(rows, &aggregation.values);
-    let distances: Vec<u64> = squares.into_iter().map(isqrt_u128).collect();
     let cosine_to_aggregate = |row: usize| {
         let values = admission.values.row(row);
         let values = values.as_slice().expect("the rows of an owned matrix are contiguous");
         cosine_micro(values, &aggregation.values)
     };
-    let cosines_micro = (0..scored).map(cosine_to_aggregate).collect();
+    let cosines_micro: Vec<i64> = (0..scored).map(cosine_to_aggregate).collect();
+    let distances = distances(admission, &aggregation.values, &cosines_micro);
     let median_distance = median_u64(&distances[..admission.admitted()]).unwrap_or(0);
+    let rows = rows_to(&admission.values, scored);
     let work = (scored as u128).pow(2) * rows.ncols() as u128;
     let nearest = (scored > 1 && work <= NEAREST_WORK_MAX).then(|| {
         let squares = pairwise_distances_squared(rows);
@@ -132,6 +133,39 @@ fn score<'a>(
         weighs,
         selected_score_max,
     }
+}
+
+/// The distances to the aggregate of all rows that are scored, one for each of `cosines_micro`.
+///
+/// Where the policy asks for it, what was scaled down is measured as it was sent: the norm band
+/// limits what an update weighs, and must not hide how far it went.
+fn distances(admission: &Admission, aggregate: &[i32], cosines_micro: &[i64]) -> Vec<u64> {
+    let rows = rows_to(&admission.values, cosines_micro.len());
+    let squares = distances_squared_to(rows, aggregate);
+    let mut distances: Vec<u64> = squares.into_iter().map(isqrt_u128).collect();
+    let as_sent = admission.terms.trust.is_some_and(|policy| policy.outlier_as_sent);
+    let clipped = admission.lines.iter().filter(|line| as_sent && line.clipped_milli.is_some());
+    let mut clipped = clipped.filter_map(|line| line.row.zip(line.norm)).peekable();
+    if clipped.peek().is_some() {
+        let whole = ArrayView2::from_shape((1, aggregate.len()), aggregate);
+        let square = norms_squared(whole.expect("one row of all values"))[0];
+        clipped.for_each(|(row, norm)| {
+            distances[row] = distance_as_sent(norm, square, cosines_micro[row]);
+        });
+    }
+    distances
+}
+
+/// How far an update of norm `norm`, at that cosine to the aggregate, is from it by the law of
+/// cosines; the aggregate's squared norm is `square`. Scaling moves a direction by less than a
+/// quantum in each coordinate, so that this is the distance as it was sent but for that.
+///
+/// Norms are below 2^37, so that twice the product with a cosine stays below 2^95.
+fn distance_as_sent(norm: u64, square: u128, cosine_micro: i64) -> u64 {
+    let product = u128::from(norm) * u128::from(isqrt_u128(square));
+    let twice = div_half_even(2 * product as i128 * i128::from(cosine_micro), 1_000_000);
+    let sum = (u128::from(norm).pow(2) + square) as i128;
+    isqrt_u128((sum - twice).max(0).unsigned_abs())
 }
 
 /// A verdict with the measures of admission and nothing else.

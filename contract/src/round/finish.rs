@@ -8,6 +8,7 @@ use fedledger_ledger::ids::{MemberId, RoundNumber, TaskId};
 use fedledger_ledger::task::{TaskSpec, TrustPolicy};
 
 use super::recovery::keep;
+use super::release::{forget_released, released};
 use super::{open, running};
 use crate::context::Context;
 use crate::integer::median_u64;
@@ -61,6 +62,7 @@ pub(crate) fn finish(
     if let Origin::Decision(Some(deviations)) = origin {
         remember(context, &spec, &round, deviations);
     }
+    forget_released(context, task);
     keep(context, (task, &progress), &round, &result, verdicts);
     clear_round(context, task);
     let progress = after_outcome(progress, &result, verdicts);
@@ -86,7 +88,8 @@ fn record_verdict(
 
 type TrustMove = (MemberId, TrustRecord, TrustRecord, TrustCause);
 
-/// How the verdicts move trust, and whether too many members would be in quarantine.
+/// How the verdicts move trust, and whether too many members would be in quarantine. Who was released
+/// since the roster was written stands as the vote left it.
 fn trust_moves(
     context: &Context<'_>,
     spec: &TaskSpec,
@@ -94,15 +97,16 @@ fn trust_moves(
     verdicts: &[UpdateVerdict],
 ) -> (Vec<TrustMove>, bool) {
     let state = &context.state;
-    let marked: Vec<_> = verdicts
-        .iter()
+    let released = released(context, &spec.id);
+    let verdicts = || verdicts.iter().filter(|verdict| !released.contains(&verdict.member));
+    let marked: Vec<_> = verdicts()
         .map(|verdict| {
             let commitment = state.commitment(&spec.id, &verdict.member);
             let contradicted = commitment.is_some_and(|record| record.contradiction.is_some());
             (state.trust(&spec.id, &verdict.member), mark_of(verdict, contradicted))
         })
         .collect();
-    let judged = |id: &MemberId| verdicts.iter().any(|verdict| verdict.member == *id);
+    let judged = |id: &MemberId| verdicts().any(|verdict| verdict.member == *id);
     let others = state
         .active_members()
         .iter()
@@ -111,7 +115,7 @@ fn trust_moves(
         .count();
     let f = spec.byzantine as usize;
     let (after, too_many) = after_round_all(&marked, policy, f, others);
-    let moves = verdicts.iter().zip(marked).zip(after);
+    let moves = verdicts().zip(marked).zip(after);
     let moves = moves.map(|((verdict, (before, _)), (after, cause))| {
         (verdict.member.clone(), before, after, cause)
     });

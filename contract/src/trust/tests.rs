@@ -8,6 +8,7 @@ const POLICY: TrustPolicy = TrustPolicy {
     strikes_to_quarantine: 2,
     clean_rounds_to_return: 3,
     outlier_cosine_milli: None,
+    outlier_as_sent: false,
 };
 const STRIKE: RoundMark = RoundMark::Strike { already_fallen: false, decisive: None };
 

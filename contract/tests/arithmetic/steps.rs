@@ -110,6 +110,7 @@ proptest! {
         let policy = TrustPolicy {
             outlier_milli: 3_000,
             outlier_cosine_milli: None,
+            outlier_as_sent: false,
             strikes_to_quarantine: 5,
             clean_rounds_to_return: 10,
         };

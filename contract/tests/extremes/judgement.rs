@@ -33,6 +33,7 @@ fn policy(limit: u32) -> TrustPolicy {
         strikes_to_quarantine: limit.clamp(1, 1_000),
         clean_rounds_to_return: limit.clamp(1, 1_000),
         outlier_cosine_milli: [None, Some(-1_000), Some(1_000)][limit as usize % 3],
+        outlier_as_sent: limit % 2 == 0,
     }
 }
 

@@ -44,6 +44,7 @@ pub fn full(members: usize) -> TaskSpec {
             strikes_to_quarantine: 5,
             clean_rounds_to_return: 10,
             outlier_cosine_milli: Some(-200),
+            outlier_as_sent: true,
         }),
         evaluation: Some(EvaluationSpec {
             candidates: vec![

@@ -256,6 +256,12 @@ pub fn fields() -> Vec<Field> {
             "distance alone decides",
             "A strike must also point below this cosine to the aggregate, in 1/1000.",
         ),
+        Field::default(
+            "outlier_as_sent",
+            Shape::Flag,
+            false,
+            "Whether what the norm band scales down is measured as it was sent.",
+        ),
     ];
     vec![
         Field::default(
