@@ -48,11 +48,14 @@ pub const HISTORY_STRICT: HistoryPolicy = HistoryPolicy {
 /// struck 4, and found 1,197 of 1,600 hostile ones in 20 settings of label poison and drift. On seeds
 /// 201 to 240, which took no part in the choice, they struck 7 of 3,627. Losses averaged by class
 /// instead of by row found no more at the same number of honest members struck (1,156 and 12).
+///
+/// `return_micro` was chosen on seeds 301 to 320 of seven kinds of data: with it RETURN_FIGURES
 pub const HARM: HarmPolicy = HarmPolicy {
     observed_rounds: 6,
     cosine_milli: 300,
     allowance_milli: 1_250,
     limit_milli: 6_000,
+    return_micro: Some(1_800),
 };
 
 /// The rule from f = 2 on: a spectral filter, then the trimmed mean of what it leaves.

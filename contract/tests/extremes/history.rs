@@ -42,12 +42,19 @@ fn policies() -> [HistoryPolicy; 3] {
 
 fn harm_policies() -> [HarmPolicy; 2] {
     [
-        HarmPolicy { observed_rounds: 2, cosine_milli: 1, allowance_milli: 0, limit_milli: 1 },
+        HarmPolicy {
+            observed_rounds: 2,
+            cosine_milli: 1,
+            allowance_milli: 0,
+            limit_milli: 1,
+            return_micro: None,
+        },
         HarmPolicy {
             observed_rounds: 1_000,
             cosine_milli: 1_000,
             allowance_milli: 3_000,
             limit_milli: 1_000_000,
+            return_micro: None,
         },
     ]
 }

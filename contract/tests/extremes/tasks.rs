@@ -59,6 +59,7 @@ pub fn full(members: usize) -> TaskSpec {
                 cosine_milli: 300,
                 allowance_milli: 1_250,
                 limit_milli: 6_000,
+                return_micro: None,
             }),
         }),
         updates_min: members as u32 - byzantine,
