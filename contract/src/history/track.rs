@@ -22,6 +22,10 @@ pub const USUAL: u32 = 20;
 /// Which of [`SCALES`] says where a member is now: about the last ten rounds.
 const REBASE_SCALE: usize = 1;
 
+/// Most that a number of a baseline is, in 2^-20 of a median deviation: twice the longest deviation.
+/// A moved one is short of it unless the others have moved as far the other way.
+const BASELINE_MAX: i64 = 1 << 23;
+
 /// One, in the fixed point of the weights of a mean.
 const WEIGHT_ONE: u64 = 1 << 30;
 
@@ -109,7 +113,8 @@ impl MemberHistory {
         }
         let (shift, centre_shift) = (&self.shifts[REBASE_SCALE], &centre[REBASE_SCALE]);
         for ((base, shift), centre) in self.baseline.iter_mut().zip(shift).zip(centre_shift) {
-            *base += shift - centre;
+            let moved = i64::from(*base) + i64::from(*shift) - i64::from(*centre);
+            *base = moved.clamp(-BASELINE_MAX, BASELINE_MAX) as i32;
         }
         self.shifts = centre.to_vec();
         self.in_cell = 0;

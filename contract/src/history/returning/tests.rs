@@ -64,7 +64,7 @@ fn found(seed: u64) -> (Past, Stream) {
     let mut stream = Stream(ChaCha8Rng::seed_from_u64(seed));
     let nobody = BTreeSet::new();
     (0..15).for_each(|_| drop(past.advance(&stream.round(0, &nobody), &nobody, 4)));
-    (0..30).for_each(|_| drop(past.advance(&stream.round(2_000, &cell()), &cell(), 4)));
+    (0..30).for_each(|_| drop(past.advance(&stream.round(1_200, &cell()), &cell(), 4)));
     assert_eq!(past.returning(&cell()), Some(cell().into_iter().collect()));
     (past, stream)
 }
@@ -121,14 +121,14 @@ fn with_the_return_the_baseline_moves_and_a_further_drift_is_found_at_once() {
         assert_eq!((history.in_cell, history.returning, history.spread), (0, None, spread));
         let nobody = BTreeSet::new();
         for _ in 0..30 {
-            let findings = past.advance(&stream.round(2_000, &nobody), &nobody, 4);
+            let findings = past.advance(&stream.round(1_200, &nobody), &nobody, 4);
             assert!(findings.is_empty(), "seed {seed}: {findings:?}");
         }
-        let drift = (1..).find(|_| {
-            let findings = past.advance(&stream.round(4_500, &nobody), &nobody, 4);
+        let drift = (1..15).find(|_| {
+            let findings = past.advance(&stream.round(3_200, &nobody), &nobody, 4);
             cell().iter().all(|id| findings.iter().any(|finding| finding.member == *id))
         });
-        assert!(drift.is_some_and(|rounds| rounds < 15), "seed {seed}: {drift:?}");
+        assert!(drift.is_some(), "seed {seed}");
     }
 }
 
