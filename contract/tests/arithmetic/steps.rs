@@ -147,6 +147,7 @@ proptest! {
             in_cell: 0,
             usual: Some(usual.clone()),
             harm_milli: None,
+            returning: None,
         };
         past.members = BTreeMap::from([(id(0), history)]);
         past.advance(&deviation(&deviations), &BTreeSet::new(), 2);

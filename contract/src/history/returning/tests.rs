@@ -39,14 +39,17 @@ fn cell() -> BTreeSet<MemberId> {
     (0..3).map(member).collect()
 }
 
-/// Thirteen members with noise; the first three are pushed along one parameter.
+/// Thirteen members with noise; the first three are pushed along the first two parameters.
 struct Stream(ChaCha8Rng);
 
 impl Stream {
-    fn round(&mut self, push: i32, quarantined: &BTreeSet<MemberId>) -> Vec<Deviation> {
+    fn round(&mut self, push: [i32; 2], quarantined: &BTreeSet<MemberId>) -> Vec<Deviation> {
         let mut row = |k: usize| {
             let mut row: Vec<i32> = (0..WIDTH).map(|_| self.0.gen_range(-400..400)).collect();
-            row[0] += if k < 3 { push } else { 0 };
+            if k < 3 {
+                row[0] += push[0];
+                row[1] += push[1];
+            }
             row
         };
         let values: Vec<Vec<i32>> = (0..13).map(&mut row).collect();
@@ -63,8 +66,8 @@ fn found(seed: u64) -> (Past, Stream) {
     let mut past = Past::new(POLICY, SEED).with_harm(Some(HARM));
     let mut stream = Stream(ChaCha8Rng::seed_from_u64(seed));
     let nobody = BTreeSet::new();
-    (0..15).for_each(|_| drop(past.advance(&stream.round(0, &nobody), &nobody, 4)));
-    (0..30).for_each(|_| drop(past.advance(&stream.round(1_200, &cell()), &cell(), 4)));
+    (0..15).for_each(|_| drop(past.advance(&stream.round([0, 0], &nobody), &nobody, 4)));
+    (0..30).for_each(|_| drop(past.advance(&stream.round([2_000, 0], &cell()), &cell(), 4)));
     assert_eq!(past.returning(&cell()), Some(cell().into_iter().collect()));
     (past, stream)
 }
@@ -121,11 +124,11 @@ fn with_the_return_the_baseline_moves_and_a_further_drift_is_found_at_once() {
         assert_eq!((history.in_cell, history.returning, history.spread), (0, None, spread));
         let nobody = BTreeSet::new();
         for _ in 0..30 {
-            let findings = past.advance(&stream.round(1_200, &nobody), &nobody, 4);
+            let findings = past.advance(&stream.round([2_000, 0], &nobody), &nobody, 4);
             assert!(findings.is_empty(), "seed {seed}: {findings:?}");
         }
         let drift = (1..15).find(|_| {
-            let findings = past.advance(&stream.round(3_200, &nobody), &nobody, 4);
+            let findings = past.advance(&stream.round([2_000, 2_500], &nobody), &nobody, 4);
             cell().iter().all(|id| findings.iter().any(|finding| finding.member == *id))
         });
         assert!(drift.is_some(), "seed {seed}");
