@@ -264,14 +264,14 @@ impl Case<'_> {
 
     /// The candidate and its blobs, or nothing when the model would leave its range.
     fn candidate(&self, offer: Offer, base: &[i32]) -> Option<(Candidate, [Blob; 2])> {
-        let Offer { rule, without, aggregate } = offer;
+        let Offer { rule, without, with, aggregate } = offer;
         let model = add_to_model(base, &aggregate).ok()?;
         let blob = |values: &[i32]| {
             let bytes = self.schema.encode(values).expect("ranges and length were checked");
             (Digest::of(&bytes), bytes)
         };
         let (aggregate, model) = (blob(&aggregate), blob(&model));
-        let candidate = Candidate { rule, aggregate: aggregate.0, model: model.0, without };
+        let candidate = Candidate { rule, aggregate: aggregate.0, model: model.0, without, with };
         Some((candidate, [aggregate, model]))
     }
 
@@ -282,13 +282,13 @@ impl Case<'_> {
         if let Some(cell) = &without {
             self.admission.leave_out(cell);
         }
-        self.admission.heed(self.round.harm.clone());
+        self.admission.heed(self.round.harm.clone(), self.round.returning.clone());
         let mut judgement = self.admission.judge(rule);
         let aggregate = match judgement.aggregate.as_mut() {
             Ok(aggregate) => std::mem::take(aggregate),
             Err(_) => return self.failed(judgement),
         };
-        let offer = Offer { rule: rule.clone(), without, aggregate };
+        let offer = Offer { rule: rule.clone(), without, with: None, aggregate };
         let Some((chosen, blobs)) = self.candidate(offer, base) else {
             let aggregate = Err(RoundFailure::ModelOutOfRange);
             return self.failed(RoundJudgement { aggregate, ..judgement });

@@ -13,13 +13,20 @@
 //! three keeps a single liar from hiding a cell behind one absurd loss. Both ends have
 //! [`FLOOR_MICRO`] added. The score is harm / s in thousandths, at most [`SCORE_MILLI_MAX`] either
 //! way, so that no round decides alone.
+//!
+//! *Return.* One more candidate may be candidate 0 with the updates of members in quarantine mixed in.
+//! It is the mirror of the above: what is to be shown is that there is no harm of consequence, so the
+//! harm that counts is the median of the e − f *greatest* differences, not below the median of the
+//! honest, whatever f liars say. It is a share of candidate 0's loss, for which the median of the
+//! e − f least stands, so that no liar makes it look small by a great loss; in millionths, at most
+//! [`RETURN_MICRO_MAX`] either way, so that one round of much use does not hide ten of harm.
 
 use fedledger_ledger::decision::Candidate;
 use fedledger_ledger::ids::MemberId;
 
 use crate::history::{median_i64, Past};
-use crate::integer::div_half_even;
-use crate::records::HarmRecord;
+use crate::integer::{div_half_even, median_u64};
+use crate::records::{HarmRecord, ReturnRecord};
 
 /// Differences of loss below this many millionths are rounding.
 pub const FLOOR_MICRO: i64 = 20;
@@ -27,8 +34,21 @@ pub const FLOOR_MICRO: i64 = 20;
 /// Most that one round's harm scores, in thousandths of the spread.
 pub const SCORE_MILLI_MAX: i64 = 3_000;
 
-/// What a round's evaluations come to: the candidate that is chosen, and what they say of the
-/// suspected cell.
+/// Most that one round's harm of a return counts, in millionths of the loss.
+pub const RETURN_MICRO_MAX: i64 = 10_000;
+
+/// What a round's evaluations come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conclusion {
+    /// The candidate that is chosen.
+    pub chosen: usize,
+    /// What they say of the suspected cell.
+    pub harm: Option<HarmRecord>,
+    /// What they say of the return of members in quarantine.
+    pub returning: Option<ReturnRecord>,
+}
+
+/// Concludes a round's evaluations.
 ///
 /// `losses` are those of the evaluators that count, by member id, one for each of `candidates`. The
 /// model without the cell is up for choice only where `past` says that the harm of each of its
@@ -39,7 +59,7 @@ pub fn conclude(
     losses: &[(MemberId, Vec<u64>)],
     past: Option<&Past>,
     f: usize,
-) -> (usize, Option<HarmRecord>) {
+) -> Conclusion {
     let suspected = candidates.iter().position(|candidate| candidate.without.is_some());
     let harm = suspected.and_then(|at| {
         let cell = candidates[at].without.as_deref().unwrap_or_default();
@@ -49,10 +69,18 @@ pub fn conclude(
     });
     let told = |harm: &HarmRecord| past.is_some_and(|past| past.is_half_way(&harm.cell));
     let harmful = harm.as_ref().is_some_and(told);
-    // The one without a cell is the last.
-    let count = suspected.filter(|_| !harmful).unwrap_or(candidates.len());
+    // The one without a cell is the last that is up for choice, and the one with members in
+    // quarantine after it never is.
+    let mixed = candidates.iter().position(|candidate| candidate.with.is_some());
+    let count = suspected.filter(|_| !harmful).or(mixed).unwrap_or(candidates.len());
     let rows: Vec<Vec<u64>> = losses.iter().map(|(_, row)| row.clone()).collect();
-    (choose(&rows, count, f), harm)
+    let returning = mixed.and_then(|at| {
+        let cell = candidates[at].with.clone().unwrap_or_default();
+        let outside = losses.iter().filter(|(id, _)| !cell.contains(id));
+        let pairs: Vec<(u64, u64)> = outside.map(|(_, row)| (row[0], row[at])).collect();
+        measure_return(&pairs, f).map(|measured| ReturnRecord { cell, ..measured })
+    });
+    Conclusion { chosen: choose(&rows, count, f), harm, returning }
 }
 
 /// The candidate whose loss exceeds candidate 0's least, by the median over evaluators; the earlier
@@ -100,6 +128,25 @@ pub fn measure(losses: &[(u64, u64)], f: usize) -> Option<HarmRecord> {
     let score_milli = score.clamp(-limit, limit) as i64;
     let (evaluators, cell) = (evaluators as u32, Vec::new());
     Some(HarmRecord { cell, harm_micro, score_milli, agreeing, evaluators })
+}
+
+/// The harm of a return: `losses` has, for each evaluator that is not in quarantine, the loss without
+/// and with these members, in millionths. Nothing with fewer than 2f + 1 of them.
+pub fn measure_return(losses: &[(u64, u64)], f: usize) -> Option<ReturnRecord> {
+    let evaluators = losses.len();
+    if evaluators < 2 * f + 1 {
+        return None;
+    }
+    let mut harms: Vec<i64> = losses.iter().map(|&(out, with)| difference(with, out)).collect();
+    harms.sort_unstable();
+    let harm = median_i64(harms[f..].to_vec());
+    let mut usual: Vec<u64> = losses.iter().map(|&(out, _)| out).collect();
+    usual.sort_unstable();
+    let usual = median_u64(&usual[..evaluators - f]).unwrap_or(0).max(1);
+    let share = div_half_even(i128::from(harm) * 1_000_000, i128::from(usual));
+    let limit = i128::from(RETURN_MICRO_MAX);
+    let harm_micro = share.clamp(-limit, limit) as i64;
+    Some(ReturnRecord { cell: Vec::new(), harm_micro, evaluators: evaluators as u32 })
 }
 
 #[cfg(test)]

@@ -47,11 +47,15 @@
 //! sum is no test of significance: what matters is the allowance, which honest cells seldom exceed.
 //! Coordination by itself is never struck, and neither is harm of a single member.
 //!
+//! Where a task asks for it, what the evaluators say also lets members out of quarantine that moved
+//! together and stay where they are (`returning`).
+//!
 //! It takes two to move together: with f < 2 there are no cells, and this module finds nothing.
 //! All arithmetic is exact or has pinned rounding; members are in the order of their ids.
 
 mod cells;
 mod onset;
+mod returning;
 mod sketch;
 mod suspects;
 #[cfg(test)]
@@ -68,6 +72,7 @@ use crate::records::HarmRecord;
 
 pub use cells::Finding;
 pub use onset::onset;
+pub use returning::{ReturnHarm, RETURN_MEAN, RETURN_ROUNDS_MIN};
 pub(crate) use sketch::median_i64;
 pub use sketch::{observe, Row, UNIT};
 pub use track::{MemberHistory, SCALES, USUAL};

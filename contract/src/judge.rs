@@ -35,6 +35,7 @@
 
 mod admission;
 mod measure;
+mod mixed;
 mod remember;
 #[cfg(test)]
 mod tests;

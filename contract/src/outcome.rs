@@ -3,7 +3,7 @@
 use fedledger_ledger::decision::{
     Candidate, Decision, Deviation, Measure, OutcomeResult, RoundFailure, UpdateVerdict,
 };
-use fedledger_ledger::entry::Phase;
+use fedledger_ledger::entry::{Phase, Standing};
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber};
 use fedledger_ledger::limits::MEMBERS_MAX;
 use fedledger_ledger::task::{AggregationRule, TaskSpec};
@@ -121,14 +121,14 @@ fn check_candidates(
     candidates: &[Candidate],
 ) -> Result<(), DecisionFault> {
     let own_first =
-        candidates.first().is_some_and(|first| first.rule == spec.rule && first.without.is_none());
-    // The one without a suspected cell, if any, is the last.
-    let (of_all, without) = match candidates.split_last() {
-        Some((last, others)) if last.without.is_some() => (others, Some(last)),
-        _ => (candidates, None),
-    };
-    let whole = of_all.iter().all(|candidate| candidate.without.is_none());
-    let cell_fits = without.is_none_or(|last| is_of_a_cell(spec, round, last));
+        candidates.first().is_some_and(|first| first.rule == spec.rule && is_whole(first));
+    // Last come the one without a suspected cell and the one with members in quarantine, if any.
+    let (others, with) = split_last_if(candidates, |last| last.with.is_some());
+    let (of_all, without) = split_last_if(others, |last| last.without.is_some());
+    let whole = of_all.iter().all(is_whole);
+    let cell_fits = without
+        .is_none_or(|last| last.with.is_none() && is_of_a_cell(spec, round, last))
+        && with.is_none_or(|last| last.without.is_none() && is_of_a_return(spec, round, last));
     // What is listed is a subsequence of what is offered: rules that cannot work on the round's
     // updates, and those that lead to a model already listed, are left out.
     let mut offered = rules_offered(spec).into_iter();
@@ -141,6 +141,34 @@ fn check_candidates(
         return Ok(());
     }
     Err(DecisionFault::WrongCandidates)
+}
+
+/// Whether a candidate is of everybody's updates and nobody else's.
+fn is_whole(candidate: &Candidate) -> bool {
+    candidate.without.is_none() && candidate.with.is_none()
+}
+
+/// The others and the last, where that is of a kind; else all of them.
+fn split_last_if(
+    candidates: &[Candidate],
+    is: impl Fn(&Candidate) -> bool,
+) -> (&[Candidate], Option<&Candidate>) {
+    match candidates.split_last() {
+        Some((last, others)) if is(last) => (others, Some(last)),
+        _ => (candidates, None),
+    }
+}
+
+/// Whether a candidate is of the task's own rule with members of the roster mixed in that are in
+/// quarantine, in order, and the task has their return measured. Whether it is these members' turn,
+/// validators recompute.
+fn is_of_a_return(spec: &TaskSpec, round: &RoundRecord, candidate: &Candidate) -> bool {
+    let harm = spec.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
+    let measured = harm.is_some_and(|policy| policy.return_micro.is_some());
+    let cell = candidate.with.as_deref().unwrap_or_default();
+    let mut kept = round.roster.iter().filter(|line| line.trust.standing == Standing::Quarantine);
+    let listed = cell.iter().all(|id| kept.any(|line| line.member == *id));
+    measured && candidate.rule == spec.rule && listed && !cell.is_empty()
 }
 
 /// Whether a candidate is of the task's own rule without at least two and at most f members of the
@@ -170,7 +198,7 @@ fn check_result(
                 return Err(DecisionFault::WrongBaseModel { expected, found });
             }
             let offered = match round.chosen {
-                None => chosen.rule == spec.rule && chosen.without.is_none(),
+                None => chosen.rule == spec.rule && is_whole(chosen),
                 Some(at) => round.candidates.get(at as usize) == Some(chosen),
             };
             if !offered {

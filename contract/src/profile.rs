@@ -48,11 +48,17 @@ pub const HISTORY_STRICT: HistoryPolicy = HistoryPolicy {
 /// struck 4, and found 1,197 of 1,600 hostile ones in 20 settings of label poison and drift. On seeds
 /// 201 to 240, which took no part in the choice, they struck 7 of 3,627. Losses averaged by class
 /// instead of by row found no more at the same number of honest members struck (1,156 and 12).
+///
+/// `return_micro` was chosen on seeds 301 to 320 of seven kinds of data. Of 114 honest members
+/// quarantined for changing alike it lets 71 back, 55 within 15 rounds; of 1,553 hostile ones, four of 13
+/// that drift, 79, of 1,151 by threes 141, of 586 in pairs 174, who do less: 0.03 to 0.09 points of
+/// recall. With 1,200 it were 45, 34, 30, 50 and 74.
 pub const HARM: HarmPolicy = HarmPolicy {
     observed_rounds: 6,
     cosine_milli: 300,
     allowance_milli: 1_250,
     limit_milli: 6_000,
+    return_micro: Some(1_800),
 };
 
 /// The rule from f = 2 on: a spectral filter, then the trimmed mean of what it leaves.
@@ -214,6 +220,14 @@ pub fn bounds(task: &TaskSpec, members: usize) -> Vec<String> {
             2 * f + 1
         ));
     }
+    let limit = task.evaluation.as_ref().and_then(|evaluation| evaluation.harm?.return_micro);
+    if let Some(limit) = limit {
+        said.push(format!(
+            "members quarantined for moving together come back, wherever they are by then, when the \
+             others measure that it raises their loss by at most {} %: hostile ones too",
+            milli(limit.div_ceil(10))
+        ));
+    }
     if let (Some(history), Some(parameters)) = (task.history, task.parameters()) {
         let bytes = sketch_bytes(&history, parameters as usize) * members;
         said.push(format!("the history adds {bytes} bytes to a block each round"));
@@ -263,5 +277,6 @@ mod tests {
         assert!(balanced.contains("after round 17"), "{balanced}");
         let evaluated = said(Profile::Evaluated).join("; ");
         assert!(evaluated.contains("it takes 9 members outside of the cell"), "{evaluated}");
+        assert!(evaluated.contains("raises their loss by at most 0.18 %"), "{evaluated}");
     }
 }

@@ -74,6 +74,7 @@ fn open(context: &mut Context<'_>, spec: &TaskSpec, progress: &TaskProgress) {
         candidates: Vec::new(),
         chosen: None,
         harm: None,
+        returning: None,
         replays: None,
     };
     context.state.put(&state_key::task_progress(&spec.id), progress);

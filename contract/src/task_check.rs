@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::aggregate::{check_precondition, PreconditionError};
 use crate::canonical::{Schema, SchemaError, HEADER_BYTES};
-use crate::evaluation::SCORE_MILLI_MAX;
+use crate::evaluation::{RETURN_MICRO_MAX, SCORE_MILLI_MAX};
 
 /// Why a task cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -182,7 +182,9 @@ fn check_harm(spec: &TaskSpec, policy: &HarmPolicy) -> Result<(), TaskFault> {
     in_range("observed_rounds", u64::from(policy.observed_rounds), 2, 1_000)?;
     in_range("cosine_milli", u64::from(policy.cosine_milli), 1, 1_000)?;
     in_range("allowance_milli", u64::from(policy.allowance_milli), 0, SCORE_MILLI_MAX as u64)?;
-    in_range("limit_milli", u64::from(policy.limit_milli), 1, 1_000_000)
+    in_range("limit_milli", u64::from(policy.limit_milli), 1, 1_000_000)?;
+    let limit = policy.return_micro.map_or(0, u64::from);
+    in_range("return_micro", limit, 0, RETURN_MICRO_MAX as u64)
 }
 
 fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
@@ -196,8 +198,10 @@ fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
         in_range("window_ms of the evaluation", evaluation.window_ms, 1, WINDOW_MS_MAX)?;
         rules.extend(&evaluation.candidates);
         evaluation.harm.as_ref().map_or(Ok(()), |policy| check_harm(spec, policy))?;
-        // The model without the suspected cell is one more.
-        let candidates = rules.len() + usize::from(evaluation.harm.is_some());
+        // The model without the suspected cell is one more, that with members in quarantine another.
+        let returns = evaluation.harm.and_then(|policy| policy.return_micro);
+        let more = usize::from(evaluation.harm.is_some()) + usize::from(returns.is_some());
+        let candidates = rules.len() + more;
         in_range("number of candidates", candidates as u64, 1, CANDIDATES_MAX as u64)?;
     }
     for (at, rule) in rules.iter().enumerate() {

@@ -152,6 +152,14 @@ pub enum Measure {
     /// thousandths of the spread among evaluators.
     #[n(14)]
     HarmSumMilli,
+    /// By how much the return of the members in quarantine would raise the loss, in millionths of
+    /// it: the mean of what was measured since this one is there; 0 when it would not. See
+    /// `fedledger_contract::evaluation`.
+    #[n(15)]
+    ReturnHarmMicro,
+    /// In how many rounds that was measured.
+    #[n(16)]
+    ReturnRounds,
 }
 
 /// The verdict on one update with what it rests on.
@@ -268,6 +276,11 @@ pub struct Candidate {
     #[n(3)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<Vec<MemberId>>,
+    /// The members in quarantine whose updates were mixed into it, by member id, so that evaluators
+    /// measure what their return would do. It is scored like the others and never chosen.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<Vec<MemberId>>,
 }
 
 /// The model that a round leads to.

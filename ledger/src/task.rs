@@ -276,6 +276,12 @@ pub struct HarmPolicy {
     /// What is left adds up over the rounds; over this many thousandths it is a strike.
     #[n(3)]
     pub limit_milli: u32,
+    /// Up to how much the return of members that are in quarantine for moving together may raise the
+    /// loss, in millionths of it, for their rounds there to be clean. Absent, nobody measures it, and
+    /// they stay for as long as they are away from their baselines.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_micro: Option<u32>,
 }
 
 /// A federated training task. The number of members changes; f is fixed by the task, so that a

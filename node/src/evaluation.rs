@@ -177,6 +177,7 @@ mod tests {
             aggregate: Digest::of(name),
             model: Digest::of(name),
             without: None,
+            with: None,
         };
         vec![candidate(b"one"), candidate(b"two")]
     }

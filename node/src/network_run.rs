@@ -367,7 +367,7 @@ fn measured(
     losses: &[(MemberId, Vec<u64>)],
 ) -> Option<HarmRecord> {
     // Whether the history has it chosen is nothing to what it measures.
-    conclude(&view.candidates, losses, None, task.byzantine as usize).1
+    conclude(&view.candidates, losses, None, task.byzantine as usize).harm
 }
 
 /// Takes from every trainer's rows those that it scores candidates on, where the task has that.

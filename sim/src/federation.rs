@@ -15,6 +15,8 @@ mod recovery;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use fedledger_contract::canonical::{
     add_to_model, CanonicalError, FloatBits, NamedTensor, QuantiseError, Schema, SchemaError,
 };
@@ -226,10 +228,11 @@ impl Federation {
             let model = add_to_model(&self.model, &aggregate);
             model.map(|model| (model, aggregate)).map_err(|_| RoundFailure::ModelOutOfRange)
         });
-        if led_to.is_ok() {
-            self.remember(&deviations.unwrap_or_default(), scored.harm.as_ref());
-        }
+        let quarantined = self.in_quarantine();
         self.move_trust(&verdicts);
+        if led_to.is_ok() {
+            self.remember(&deviations.unwrap_or_default(), &scored, &quarantined);
+        }
         let failure = led_to.as_ref().err().copied();
         if let Ok((model, aggregate)) = led_to {
             self.model = model;
@@ -344,13 +347,26 @@ impl Federation {
         })
     }
 
-    fn remember(&mut self, deviations: &[Deviation], harm: Option<&HarmRecord>) {
-        let Some(past) = self.past.as_mut().filter(|_| !deviations.is_empty()) else { return };
+    fn in_quarantine(&self) -> BTreeSet<MemberId> {
         let members = self.members.iter().zip(&self.trust);
-        let in_quarantine = members.filter(|(_, t)| t.standing == Standing::Quarantine);
-        let in_quarantine = in_quarantine.map(|(member, _)| member.clone()).collect();
-        past.advance(deviations, &in_quarantine, self.task.byzantine as usize);
-        past.weigh(harm, &in_quarantine);
+        let quarantined = members.filter(|(_, trust)| trust.standing == Standing::Quarantine);
+        quarantined.map(|(member, _)| member.clone()).collect()
+    }
+
+    /// Adds a round to the histories, once trust has moved; `quarantined` are those that were in
+    /// quarantine before.
+    fn remember(
+        &mut self,
+        deviations: &[Deviation],
+        scored: &evaluation::Scored,
+        quarantined: &BTreeSet<MemberId>,
+    ) {
+        let returned = &(quarantined - &self.in_quarantine());
+        let Some(past) = self.past.as_mut().filter(|_| !deviations.is_empty()) else { return };
+        past.advance(deviations, quarantined, self.task.byzantine as usize);
+        past.weigh(scored.harm.as_ref(), quarantined);
+        past.weigh_return(scored.returning.as_ref(), quarantined);
+        past.rebase(returned, quarantined);
     }
 
     fn move_trust(&mut self, verdicts: &[UpdateVerdict]) {

@@ -28,8 +28,13 @@ const HISTORY: HistoryPolicy = HistoryPolicy {
     lead_milli: 0,
     rounds_in_a_row: 1,
 };
-const HARM: HarmPolicy =
-    HarmPolicy { observed_rounds: 3, cosine_milli: 500, allowance_milli: 500, limit_milli: 8_000 };
+const HARM: HarmPolicy = HarmPolicy {
+    observed_rounds: 3,
+    cosine_milli: 500,
+    allowance_milli: 500,
+    limit_milli: 8_000,
+    return_micro: None,
+};
 
 /// From which round on two members drift together in this task, if they do; see `acts.rs`.
 pub fn drift_from(task: &TaskId) -> Option<u64> {

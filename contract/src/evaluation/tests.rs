@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 
-use super::{choose, measure, SCORE_MILLI_MAX};
+use fedledger_ledger::decision::Candidate;
+use fedledger_ledger::ids::{Digest, MemberId};
+use fedledger_ledger::task::AggregationRule;
+
+use super::{choose, conclude, measure, measure_return, RETURN_MICRO_MAX, SCORE_MILLI_MAX};
 
 fn check(losses: &[&[u64]], f: usize, expected: usize) {
     let losses: Vec<Vec<u64>> = losses.iter().map(|row| row.to_vec()).collect();
@@ -47,8 +51,84 @@ fn harm_that_all_measure_alike_scores_most_and_noise_little() {
     assert_eq!((found.harm_micro, found.score_milli), (50, 50 * 1_000 / (150 + 20)));
 }
 
+#[test]
+fn the_harm_of_a_return_is_a_share_of_the_loss_and_limited() {
+    assert_eq!(measure_return(&[(2, 1); 8], 4), None);
+    let harm = |losses: &[(u64, u64)], f| {
+        measure_return(losses, f).map(|found| (found.harm_micro, found.evaluators))
+    };
+    // A thousandth of 200,000; of four greatest 100 to 400 the median is 250, of the least losses
+    // 200,000.
+    let losses = [0, 100, 200, 300, 400].map(|harm| (200_000, 200_000 + harm));
+    assert_eq!(harm(&losses, 1), Some((1_250, 5)));
+    assert_eq!(harm(&losses, 2), Some((1_500, 5)));
+    assert_eq!(harm(&[(200_000, 199_900); 3], 1), Some((-500, 3)));
+    // Half to even, and no loss at all.
+    assert_eq!(harm(&[(2_000_000, 2_000_001); 3], 1), Some((0, 3)));
+    assert_eq!(harm(&[(0, 5); 3], 1), Some((RETURN_MICRO_MAX, 3)));
+    assert_eq!(harm(&[(5, 0); 3], 1), Some((-RETURN_MICRO_MAX, 3)));
+}
+
+#[test]
+fn the_model_with_members_in_quarantine_is_never_chosen() {
+    let id = |at: usize| MemberId::new(format!("m{at}")).expect("a good id");
+    let candidate = |at: u8, without: Option<Vec<MemberId>>, with| Candidate {
+        rule: AggregationRule::Median,
+        aggregate: Digest([at; 32]),
+        model: Digest([at; 32]),
+        without,
+        with,
+    };
+    let losses: Vec<(MemberId, Vec<u64>)> =
+        (2..7).map(|at| (id(at), vec![5_000, 6_000, 1_000])).collect();
+    let whole = candidate(0, None, None);
+    let mixed = || candidate(2, None, Some(vec![id(0)]));
+    let listed = [whole.clone(), candidate(1, Some(vec![id(1), id(2)]), None), mixed()];
+    let found = conclude(&listed, &losses, None, 1);
+    assert_eq!((found.chosen, found.harm.map(|harm| harm.evaluators)), (0, Some(4)));
+    let returning = found.returning.expect("five evaluators are enough");
+    assert_eq!((returning.cell, returning.harm_micro), (vec![id(0)], -RETURN_MICRO_MAX));
+    // Nor where nobody is suspected.
+    let losses: Vec<_> = losses.into_iter().map(|(id, row)| (id, vec![row[0], row[2]])).collect();
+    let found = conclude(&[whole, mixed()], &losses, None, 1);
+    assert_eq!((found.chosen, found.harm), (0, None));
+    assert!(found.returning.is_some());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn f_liars_do_not_make_a_harmful_return_harmless(
+        honest in prop::collection::vec((1u64..=2_000_000, 0u64..=20_000), 5..20),
+        lies in prop::collection::vec((0u64..=1_000_000_000_000, 0u64..=1_000_000_000_000), 4),
+    ) {
+        // For every honest evaluator it raises the loss, or does nothing; its share of the median
+        // loss is at least that of the median honest ones.
+        let mut losses: Vec<(u64, u64)> =
+            honest.iter().map(|&(out, harm)| (out, out + harm)).collect();
+        let mut harms: Vec<u64> = honest.iter().map(|&(_, harm)| harm).collect();
+        let mut usual: Vec<u64> = honest.iter().map(|&(out, _)| out).collect();
+        harms.sort_unstable();
+        usual.sort_unstable();
+        let (below, above) = (harms[(harms.len() - 1) / 2], usual[usual.len() / 2]);
+        losses.extend(lies);
+        let found = measure_return(&losses, 4).expect("nine are enough").harm_micro;
+        let share = (below * 1_000_000 / above) as i64;
+        prop_assert!(found >= share.min(RETURN_MICRO_MAX), "{found} under {share}");
+    }
+
+    #[test]
+    fn no_losses_of_a_return_overflow_and_no_order_matters(
+        mut losses in prop::collection::vec((0u64..=1_000_000_000_000, 0u64..=1_000_000_000_000), 1..129),
+        turn in 0usize..128,
+    ) {
+        let f = (losses.len() - 1) / 2;
+        let found = measure_return(&losses, f);
+        let turn = turn % losses.len();
+        losses.rotate_left(turn);
+        prop_assert_eq!(measure_return(&losses, f), found);
+    }
 
     #[test]
     fn f_liars_neither_accuse_nor_choose_what_no_honest_evaluator_finds_harmful(

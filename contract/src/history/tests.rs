@@ -107,6 +107,7 @@ const HARM: HarmPolicy = HarmPolicy {
     cosine_milli: 300,
     allowance_milli: 1_000,
     limit_milli: 4_000,
+    return_micro: None,
 };
 
 /// A past of `rounds` rounds in which the first four of 13 members are always alike.

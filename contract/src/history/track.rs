@@ -4,6 +4,7 @@ use fedledger_ledger::task::HistoryPolicy;
 use minicbor::{Decode, Encode};
 use serde::Serialize;
 
+use super::returning::ReturnHarm;
 use super::sketch::median_i64;
 use crate::integer::div_half_even;
 
@@ -17,6 +18,13 @@ const FINER_BITS: u32 = 8;
 /// The latest round weighs one part in so many in what a member usually sends, once it was observed
 /// as often; until then all rounds but the first weigh the same.
 pub const USUAL: u32 = 20;
+
+/// Which of [`SCALES`] says where a member is now: about the last ten rounds.
+const REBASE_SCALE: usize = 1;
+
+/// Most that a number of a baseline is, in 2^-20 of a median deviation: twice the longest deviation.
+/// A moved one is short of it unless the others have moved as far the other way.
+const BASELINE_MAX: i64 = 1 << 23;
 
 /// One, in the fixed point of the weights of a mean.
 const WEIGHT_ONE: u64 = 1 << 30;
@@ -55,6 +63,10 @@ pub struct MemberHistory {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harm_milli: Option<u32>,
+    /// What evaluators measured of its return since it is in quarantine. Kept where that is measured.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returning: Option<ReturnHarm>,
 }
 
 impl MemberHistory {
@@ -91,6 +103,21 @@ impl MemberHistory {
         let sum = sum.clamp(0, i64::from(most_milli)) as u32;
         self.harm_milli = Some(sum);
         sum
+    }
+
+    /// Takes where the member is now for its baseline, as if it had always been there: it is as far
+    /// from it as `centre`, the median member's shift at each of [`SCALES`], from its own.
+    pub(super) fn rebase(&mut self, centre: &[Vec<i32>]) {
+        if self.shifts.len() != centre.len() {
+            return;
+        }
+        let (shift, centre_shift) = (&self.shifts[REBASE_SCALE], &centre[REBASE_SCALE]);
+        for ((base, shift), centre) in self.baseline.iter_mut().zip(shift).zip(centre_shift) {
+            let moved = i64::from(*base) + i64::from(*shift) - i64::from(*centre);
+            *base = moved.clamp(-BASELINE_MAX, BASELINE_MAX) as i32;
+        }
+        self.shifts = centre.to_vec();
+        self.in_cell = 0;
     }
 
     /// Adds one deviation.

@@ -16,7 +16,7 @@ use super::{Content, RoundInputs, RoundJudgement, Submission, Terms};
 use crate::aggregate::{self, aggregate_on, check_precondition, norms_squared, Aggregation};
 use crate::history::Past;
 use crate::integer::{isqrt_u128, median_u64};
-use crate::records::HarmRecord;
+use crate::records::{HarmRecord, ReturnRecord};
 use crate::round::updates_needed;
 
 /// Where a submission stands after admission.
@@ -63,6 +63,8 @@ pub struct Admission {
     pub(super) past: Option<Past>,
     /// What the evaluators measured of a suspected cell in this round.
     pub(super) harm: Option<HarmRecord>,
+    /// What they measured of the return of members in quarantine.
+    pub(super) returning: Option<ReturnRecord>,
 }
 
 /// Admits the updates of a round; see [the module's documentation](super).
@@ -100,6 +102,7 @@ pub fn admit(inputs: RoundInputs) -> Admission {
         suspects,
         past,
         harm: None,
+        returning: None,
     };
     admission.weigh();
     admission
@@ -277,9 +280,11 @@ impl Admission {
         self.weigh();
     }
 
-    /// Heeds what the evaluators measured of a suspected cell in this round.
-    pub fn heed(&mut self, harm: Option<HarmRecord>) {
+    /// Heeds what the evaluators measured in this round of a suspected cell, and of the return of
+    /// members in quarantine.
+    pub fn heed(&mut self, harm: Option<HarmRecord>, returning: Option<ReturnRecord>) {
         self.harm = harm;
+        self.returning = returning;
     }
 
     /// Number of updates that enter.

@@ -29,18 +29,23 @@ pub(super) fn remember(
     let f = admission.terms.byzantine;
     let findings = past.advance(&deviations, &in_quarantine, f);
     let harmful = past.weigh(admission.harm.as_ref(), &in_quarantine);
+    past.weigh_return(admission.returning.as_ref(), &in_quarantine);
     // A cell is of those that stand and of no more than may still be hostile, and goes first.
     let struck: BTreeSet<MemberId> = harmful.iter().map(|one| one.member.clone()).collect();
     let known = in_quarantine.union(&struck).count() + admission.quarantined_absent;
     let newly = strongest(&findings, &in_quarantine, &struck, f.saturating_sub(known));
     for finding in findings {
         let member = &finding.member;
-        let strikes = in_quarantine.contains(member) || newly.contains(member);
+        // Who is in quarantine for it stays away from its baseline; that is no strike while its return
+        // would be of no consequence.
+        let stays = in_quarantine.contains(member) && !past.may_return(member);
+        let strikes = stays || newly.contains(member);
         let verdict = verdicts.iter_mut().find(|verdict| verdict.member == *member);
         let verdict = verdict.expect("whoever was observed has a verdict");
         say(verdict, finding, u64::from(past.policy.bond_milli), strikes);
     }
     say_harm(admission.harm.as_ref(), &past, &harmful, verdicts);
+    say_return(&past, verdicts);
     Some(deviations)
 }
 
@@ -74,6 +79,17 @@ fn say_harm(
         if let Some(sum) = sum.filter(|&sum| sum > 0 || harm.is_some()) {
             verdict.measures.push((Measure::HarmSumMilli, u64::from(sum)));
         }
+    }
+}
+
+/// Writes what was measured of their return into the verdicts on members in quarantine.
+fn say_return(past: &Past, verdicts: &mut [UpdateVerdict]) {
+    for verdict in verdicts {
+        let history = past.members.get(&verdict.member);
+        let Some(measured) = history.and_then(|history| history.returning) else { continue };
+        let micro = u64::try_from(measured.mean_micro).unwrap_or(0);
+        verdict.measures.push((Measure::ReturnHarmMicro, micro));
+        verdict.measures.push((Measure::ReturnRounds, u64::from(measured.rounds)));
     }
 }
 

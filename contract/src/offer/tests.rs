@@ -14,11 +14,14 @@ use crate::decide::BlobRead;
 use crate::task_check::{check_task, TaskFault};
 use crate::testing::{has, member_id, outcome, task, task_id, Ledger};
 
+mod returning;
+
 const HARM: HarmPolicy = HarmPolicy {
     observed_rounds: 3,
     cosine_milli: 300,
     allowance_milli: 1_000,
     limit_milli: 5_000,
+    return_micro: None,
 };
 
 /// Seven members, f = 2, under a history whose baselines are never complete in these tests.

@@ -57,6 +57,10 @@ pub struct RoundRecord {
     #[n(13)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harm: Option<HarmRecord>,
+    /// What they say of the return of members in quarantine, likewise.
+    #[n(14)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returning: Option<ReturnRecord>,
 }
 
 /// What the evaluators outside of a suspected cell measured of it in one round; definitions in
@@ -78,6 +82,23 @@ pub struct HarmRecord {
     pub agreeing: u32,
     /// How many there were.
     #[n(4)]
+    pub evaluators: u32,
+}
+
+/// What the evaluators measured in one round of the return of members in quarantine; definitions in
+/// [`crate::evaluation`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct ReturnRecord {
+    /// These members, by id.
+    #[n(0)]
+    pub cell: Vec<MemberId>,
+    /// By how much their updates raise the loss, in millionths of it; negative where they lower it.
+    /// Limited both ways.
+    #[n(1)]
+    pub harm_micro: i64,
+    /// How many evaluators there were.
+    #[n(2)]
     pub evaluators: u32,
 }
 

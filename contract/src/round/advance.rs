@@ -11,7 +11,7 @@ use fedledger_ledger::task::TaskSpec;
 
 use super::{finish, running, updates_needed, Origin};
 use crate::context::Context;
-use crate::evaluation::conclude;
+use crate::evaluation::{conclude, Conclusion};
 use crate::records::{CommitmentRecord, Exclusion, MemberRecord, RosterLine, RoundRecord};
 use crate::state_key;
 
@@ -189,9 +189,9 @@ fn leave_evaluate(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, 
     let deadline = context.time.after(spec.decide_window_ms);
     let counted = counted_losses(context, task, &active);
     let past = context.state.past(&spec);
-    let (chosen, harm) =
+    let Conclusion { chosen, harm, returning } =
         conclude(&round.candidates, &counted, past.as_ref(), spec.byzantine as usize);
-    let round = RoundRecord { chosen: Some(chosen as u32), harm, ..round };
+    let round = RoundRecord { chosen: Some(chosen as u32), harm, returning, ..round };
     enter(context, task, round, Phase::Decide, deadline);
     true
 }

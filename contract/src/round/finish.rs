@@ -1,5 +1,7 @@
 //! The end of a round: verdicts, outcome, trust, and what comes next.
 
+use std::collections::BTreeSet;
+
 use fedledger_ledger::decision::{
     Deviation, Measure, OutcomeResult, Reason, RoundFailure, UpdateVerdict, Verdict,
 };
@@ -56,11 +58,13 @@ pub(crate) fn finish(
         round: round.round,
         result: result.clone(),
     });
+    let is_back = |one: &&TrustMove| one.3 == TrustCause::Returned;
+    let returned = moves.iter().filter(is_back).map(|one| one.0.clone()).collect();
     for (member, before, after, cause) in moves {
         write_trust(context, (task, round.round), &member, (before, after), cause);
     }
     if let Origin::Decision(Some(deviations)) = origin {
-        remember(context, &spec, &round, deviations);
+        remember(context, &spec, &round, deviations, &returned);
     }
     forget_released(context, task);
     keep(context, (task, &progress), &round, &result, verdicts);
@@ -146,12 +150,14 @@ pub(super) fn write_trust(
     });
 }
 
-/// Adds a round to the members' histories. Who is struck for them stands in the verdicts already.
+/// Adds a round to the members' histories. Who is struck for them stands in the verdicts already;
+/// `returned` are those that left quarantine with it.
 fn remember(
     context: &mut Context<'_>,
     spec: &TaskSpec,
     round: &RoundRecord,
     deviations: &[Deviation],
+    returned: &BTreeSet<MemberId>,
 ) {
     let Some(mut past) = context.state.past(spec) else { return };
     let lines = round.roster.iter();
@@ -162,6 +168,8 @@ fn remember(
     let before = past.members.clone();
     past.advance(deviations, &in_quarantine, spec.byzantine as usize);
     past.weigh(round.harm.as_ref(), &in_quarantine);
+    past.weigh_return(round.returning.as_ref(), &in_quarantine);
+    past.rebase(returned, &in_quarantine);
     let moved = past.members.iter().filter(|(id, history)| before.get(*id) != Some(*history));
     for (member, history) in moved {
         context.state.put(&state_key::history(&spec.id, member), history);

@@ -32,8 +32,13 @@ fn policy(baseline_rounds: u32) -> HistoryPolicy {
     }
 }
 
-const HARM: HarmPolicy =
-    HarmPolicy { observed_rounds: 2, cosine_milli: 1, allowance_milli: 0, limit_milli: 1 };
+const HARM: HarmPolicy = HarmPolicy {
+    observed_rounds: 2,
+    cosine_milli: 1,
+    allowance_milli: 0,
+    limit_milli: 1,
+    return_micro: None,
+};
 
 fn deviation(values: &[i16]) -> Vec<Deviation> {
     let sketch = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -143,6 +148,7 @@ proptest! {
             in_cell: 0,
             usual: Some(usual.clone()),
             harm_milli: None,
+            returning: None,
         };
         past.members = BTreeMap::from([(id(0), history)]);
         past.advance(&deviation(&deviations), &BTreeSet::new(), 2);

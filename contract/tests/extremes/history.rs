@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use fedledger_contract::evaluation::{choose, measure, SCORE_MILLI_MAX};
+use fedledger_contract::evaluation::{
+    choose, measure, measure_return, RETURN_MICRO_MAX, SCORE_MILLI_MAX,
+};
 use fedledger_contract::history::{observe, onset, Past, Row};
-use fedledger_contract::records::HarmRecord;
+use fedledger_contract::records::{HarmRecord, ReturnRecord};
 use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber};
 use fedledger_ledger::limits::LOSS_MICRO_MAX;
@@ -42,12 +44,19 @@ fn policies() -> [HistoryPolicy; 3] {
 
 fn harm_policies() -> [HarmPolicy; 2] {
     [
-        HarmPolicy { observed_rounds: 2, cosine_milli: 1, allowance_milli: 0, limit_milli: 1 },
+        HarmPolicy {
+            observed_rounds: 2,
+            cosine_milli: 1,
+            allowance_milli: 0,
+            limit_milli: 1,
+            return_micro: Some(10_000),
+        },
         HarmPolicy {
             observed_rounds: 1_000,
             cosine_milli: 1_000,
             allowance_milli: 3_000,
             limit_milli: 1_000_000,
+            return_micro: Some(0),
         },
     ]
 }
@@ -100,6 +109,14 @@ fn play(
             evaluators: u32::MAX,
         });
         past.weigh(harm.as_ref(), &quarantined);
+        // Whoever leaves quarantine takes where it is for its baseline, again and again.
+        let returning = past.returning(&quarantined).map(|cell| ReturnRecord {
+            cell,
+            harm_micro: if round % 3 == 0 { RETURN_MICRO_MAX } else { -RETURN_MICRO_MAX },
+            evaluators: u32::MAX,
+        });
+        past.weigh_return(returning.as_ref(), &quarantined);
+        past.rebase(&quarantined, &quarantined);
         all.push((RoundNumber(u64::MAX - ROUNDS as u64 + round as u64), deviations));
     }
     onset(&policy, &all, &[member_id(0), member_id(1)]);
@@ -166,6 +183,9 @@ fn evaluations_take_losses_at_the_limits() {
                 let found = measure(&pairs, f);
                 assert_eq!(found.is_some(), count > 2 * f);
                 assert!(found.is_none_or(|harm| harm.score_milli.abs() <= SCORE_MILLI_MAX));
+                let found = measure_return(&pairs, f);
+                assert_eq!(found.is_some(), count > 2 * f);
+                assert!(found.is_none_or(|harm| harm.harm_micro.abs() <= RETURN_MICRO_MAX));
                 let rows: Vec<Vec<u64>> =
                     (0..count).map(|at| (at..at + 8).map(loss).collect()).collect();
                 for candidates in [1, 2, 8] {

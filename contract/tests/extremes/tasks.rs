@@ -60,6 +60,7 @@ pub fn full(members: usize) -> TaskSpec {
                 cosine_milli: 300,
                 allowance_milli: 1_250,
                 limit_milli: 6_000,
+                return_micro: Some(1_800),
             }),
         }),
         updates_min: members as u32 - byzantine,
@@ -150,6 +151,9 @@ fn harm(all: &mut Vec<Variant>) {
         &mut part(&mut task.evaluation).harm
     )
     .limit_milli);
+    at_extremes!(all, u32, "return_micro", [10_000], |task| *part(
+        &mut part(&mut part(&mut task.evaluation).harm).return_micro
+    ));
 }
 
 fn history(all: &mut Vec<Variant>) {

@@ -206,7 +206,10 @@ fn evaluation_words(evaluation: Option<&EvaluationSpec>) -> String {
     let Some(evaluation) = evaluation else { return "none".into() };
     let others = evaluation.candidates.iter().map(rule_words);
     let harm = evaluation.harm.map(|_| "the model without a suspected cell".to_owned());
-    let offered: Vec<String> = others.chain(harm).collect();
+    let returns = evaluation.harm.and_then(|policy| policy.return_micro);
+    let returns =
+        returns.map(|_| "its own with members in quarantine, for their return".to_owned());
+    let offered: Vec<String> = others.chain(harm).chain(returns).collect();
     let seconds = evaluation.window_ms.div_ceil(1_000);
     format!("members have {seconds} s to score, beside its own model: {}", offered.join("; "))
 }

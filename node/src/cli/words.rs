@@ -61,9 +61,12 @@ pub fn loss_words(micro_loss: i64) -> String {
 /// Whose work a candidate is.
 pub fn candidate_words(candidate: &Candidate) -> String {
     let rule = rule_words(&candidate.rule);
-    match candidate.without.as_deref() {
-        None => rule,
-        Some(cell) => format!("{rule}, without {}", names(cell)),
+    match (candidate.without.as_deref(), candidate.with.as_deref()) {
+        (None, None) => rule,
+        (Some(cell), _) => format!("{rule}, without {}", names(cell)),
+        (None, Some(cell)) => {
+            format!("{rule}, with {} back from quarantine, not for choice", names(cell))
+        }
     }
 }
 
@@ -203,6 +206,17 @@ fn together_words(verdict: &UpdateVerdict) -> String {
         milli(verdict.value),
         evaluators_words(verdict)
     )
+}
+
+/// What evaluators measured of a member's return from quarantine; nothing when nobody was asked.
+pub fn return_words(verdict: &UpdateVerdict) -> Option<String> {
+    let harm = measure(verdict, Measure::ReturnHarmMicro)?;
+    let rounds = measure(verdict, Measure::ReturnRounds).unwrap_or(0);
+    let counts = if verdict.strike { "" } else { "; a clean round" };
+    Some(format!(
+        "with it back from quarantine the loss would be {} % higher, in the mean of {rounds} rounds{counts}",
+        micro(harm.saturating_mul(100), 2)
+    ))
 }
 
 /// What the member can do about a verdict; nothing when there is nothing to do.

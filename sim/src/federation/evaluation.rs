@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use fedledger_contract::canonical::add_to_model;
-use fedledger_contract::evaluation::conclude;
+use fedledger_contract::evaluation::{conclude, Conclusion};
 use fedledger_contract::judge::{admit, RoundInputs, RoundJudgement};
 use fedledger_contract::offer::offers;
-use fedledger_contract::records::HarmRecord;
+use fedledger_contract::records::{HarmRecord, ReturnRecord};
 use fedledger_ledger::decision::{Candidate, RoundFailure};
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::MemberId;
@@ -32,7 +32,7 @@ pub enum Evaluations {
     /// What they measure, turned round: the best candidate is called the worst.
     Inverted,
     /// That a cell with none of them does as much harm as can be said, and that one with any of them
-    /// is of as much use.
+    /// is of as much use, be it suspected or in quarantine.
     Framing,
 }
 
@@ -50,6 +50,8 @@ pub(super) struct Scored {
     pub losses: Vec<(MemberId, Vec<u64>)>,
     /// What they say of a suspected cell.
     pub harm: Option<HarmRecord>,
+    /// What they say of the return of members in quarantine.
+    pub returning: Option<ReturnRecord>,
 }
 
 /// Takes each trainer's held-out rows from what it trains on; none of one with a single row.
@@ -99,10 +101,10 @@ impl Federation {
                 let judgement = admit(inputs).fail(RoundFailure::ModelOutOfRange);
                 return Ok((judgement, Scored::default()));
             };
-            let (rule, without) = (offer.rule, offer.without);
+            let (rule, without, with) = (offer.rule, offer.without, offer.with);
             let aggregate = self.schema.digest_of(&offer.aggregate)?;
-            let candidate =
-                Candidate { rule, aggregate, model: self.schema.digest_of(&model)?, without };
+            let digest = self.schema.digest_of(&model)?;
+            let candidate = Candidate { rule, aggregate, model: digest, without, with };
             if candidates.iter().all(|other| other.model != candidate.model) {
                 candidates.push(candidate);
                 models.push(to_floats(&self.schema, &model));
@@ -110,13 +112,15 @@ impl Federation {
         }
         let losses = self.score(&candidates, &models);
         let f = self.task.byzantine as usize;
-        let (chosen, harm) = conclude(&candidates, &losses, self.past.as_ref(), f);
+        let Conclusion { chosen, harm, returning } =
+            conclude(&candidates, &losses, self.past.as_ref(), f);
         let mut admission = admit(inputs);
         if let Some(cell) = &candidates[chosen].without {
             admission.leave_out(cell);
         }
-        admission.heed(harm.clone());
-        Ok((admission.judge(&candidates[chosen].rule), Scored { losses, harm }))
+        admission.heed(harm.clone(), returning.clone());
+        let scored = Scored { losses, harm, returning };
+        Ok((admission.judge(&candidates[chosen].rule), scored))
     }
 
     /// The losses that count, by member: of those that are not in quarantine and hold rows back.
@@ -155,12 +159,17 @@ pub fn reported(
             losses.into_iter().map(|loss| sum - loss).collect()
         }
         Evaluations::Framing => {
-            let Some(at) = candidates.iter().position(|one| one.without.is_some()) else {
-                return losses;
-            };
-            let ours = candidates[at].without.iter().flatten().any(hostile);
-            let praised = |k: usize| (k == at) != ours;
-            (0..losses.len()).map(|k| if praised(k) { 0 } else { LOSS_MICRO_MAX }).collect()
+            let said = |praised| if praised { 0 } else { LOSS_MICRO_MAX };
+            let mut all = losses;
+            if let Some(at) = candidates.iter().position(|one| one.without.is_some()) {
+                let ours = candidates[at].without.iter().flatten().any(hostile);
+                all = (0..all.len()).map(|k| said((k == at) != ours)).collect();
+            }
+            // Nobody asks whether the model with members in quarantine is the best.
+            if let Some(at) = candidates.iter().position(|one| one.with.is_some()) {
+                all[at] = said(candidates[at].with.iter().flatten().any(hostile));
+            }
+            all
         }
     }
 }

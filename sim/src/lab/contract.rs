@@ -320,6 +320,12 @@ fn harm() -> Vec<Field> {
         Field::required("cosine_milli", Shape::count(1, 1_000), "Least mean cosine in a cell."),
         Field::required("allowance_milli", Shape::count(0, 3_000), "Harm that does not count."),
         Field::required("limit_milli", Shape::count(1, 1_000_000), "Sum that is a strike."),
+        Field::optional(
+            "return_micro",
+            Shape::count(0, 10_000),
+            "who moved together stays while it is away from its baseline",
+            "Rise of the loss, in 1/1,000,000 of it, up to which members in quarantine may return.",
+        ),
     ]
 }
 
