@@ -41,6 +41,18 @@ pub const HISTORY_STRICT: HistoryPolicy = HistoryPolicy {
     ..HISTORY_BALANCED
 };
 
+/// The thresholds of [`Profile::Balanced`] among many members, from [`MANY`] on.
+///
+/// The more members there are, the more of them a single honest one that drifts finds beside it by
+/// chance. At 79 stroke hospitals, f = 26, seeds 301 to 308, the limits of the few strike 41 of 1,264
+/// honest members while nobody is hostile, these 1; of 208 hostile ones (labels and a drift of two
+/// deviations, seeds 301 to 304) they find 168 and 165. At 36 hospitals, f = 11, the limits of the few
+/// strike none of 576, and these would find 49 instead of 57 of 88.
+pub const HISTORY_MANY: HistoryPolicy = HistoryPolicy { bond_milli: 12_000, ..HISTORY_BALANCED };
+
+/// f from which on members are many: consortia of forty.
+pub const MANY: u32 = 13;
+
 /// When a suspected cell's harm counts, where a task has its evaluators measure it.
 ///
 /// Chosen with a prototype on Breast Cancer Wisconsin (13 hospitals, alike and with label skew) and a
@@ -149,7 +161,11 @@ pub fn apply(profile: Profile, task: TaskSpec, members: usize) -> TaskSpec {
             ..task
         };
     }
-    let history = if profile == Profile::Strict { HISTORY_STRICT } else { HISTORY_BALANCED };
+    let history = match profile {
+        Profile::Strict => HISTORY_STRICT,
+        _ if byzantine >= MANY => HISTORY_MANY,
+        _ => HISTORY_BALANCED,
+    };
     let long_enough =
         task.rounds > u64::from(history.settle_rounds) + u64::from(history.baseline_rounds);
     let history = Some(history).filter(|_| byzantine >= 2 && long_enough);

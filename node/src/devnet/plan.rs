@@ -1,8 +1,10 @@
 //! Laying out a devnet: who is in it, with which keys, addresses and tasks.
 
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, process};
 
 use anyhow::{bail, Context as _};
 use fedledger_contract::canonical::Schema;
@@ -39,18 +41,30 @@ pub struct Plan {
     pub dial_only: Vec<usize>,
 }
 
+/// Ports for devnets: below those that systems give to outgoing connections, one of which would
+/// otherwise take a planned port before its node does.
+const PORTS: Range<u16> = 20_000..32_000;
+
 /// Numbers that no member's settings take: the plan binds both a TCP and a UDP socket to each port
-/// once, to know that it is free. Somebody may take it before the node does; then the node says so
-/// and stops.
+/// once, to know that it is free. A process plans no port twice, and processes begin at different ones.
+/// Somebody may still take it before the node does; then the node says so and stops.
 fn free_port() -> anyhow::Result<u16> {
-    for _ in 0..64 {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = tcp.local_addr()?.port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+    static PLANNED: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    let start = process::id().wrapping_mul(997);
+    for _ in 0..count {
+        let turn = start.wrapping_add(PLANNED.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + turn as u16;
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        if tcp.is_ok() && UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
     }
-    bail!("no port is free for both TCP and UDP on 127.0.0.1")
+    bail!(
+        "no port from {} to {} is free for both TCP and UDP on 127.0.0.1",
+        PORTS.start,
+        PORTS.end - 1
+    )
 }
 
 impl Plan {
