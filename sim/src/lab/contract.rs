@@ -70,6 +70,14 @@ pub enum Nothing {
 }
 
 impl<T: Copy> Switch<T> {
+    /// That it is off, or what it is.
+    fn words(self, name: &str, on: impl FnOnce(T) -> String) -> String {
+        match self {
+            Self::Off(_) => format!("no {name}"),
+            Self::On(value) => format!("{name} {}", on(value)),
+        }
+    }
+
     fn value(self) -> Option<T> {
         match self {
             Self::Off(_) => None,
@@ -118,9 +126,14 @@ impl ContractChoice {
         }
     }
 
-    /// In a few words, for tables.
+    /// In a few words, for tables. Settings of its own are told by their numbers in 1/1000, so that no
+    /// two contracts have the same words.
     pub fn describe(&self) -> String {
-        let bare = Self { byzantine: None, ..self.clone() };
+        // Only `evaluated` measures harm unless it is said.
+        let silent =
+            self.harm.is_none() && self.rule.is_some() && self.profile == Profile::Balanced;
+        let harm = if silent { Some(Switch::Off(Nothing::None)) } else { self.harm };
+        let bare = Self { byzantine: None, harm, ..self.clone() };
         let rule = self.rule.as_ref().map(rule_name);
         match rule {
             None if bare == Self::plain() => "plain averaging".to_owned(),
@@ -135,18 +148,39 @@ impl ContractChoice {
                     Profile::Plain => "plain".to_owned(),
                 }];
                 words.extend(rule.map(|name| format!("with {name}")));
-                let off = |off: bool, word: &str| off.then(|| format!("no {word}"));
-                words.extend(off(matches!(self.norm_band, Some(Switch::Off(_))), "norm band"));
-                match self.trust {
-                    Some(Switch::On(_)) => words.push("trust of its own".to_owned()),
-                    Some(Switch::Off(_)) => words.push("no trust".to_owned()),
-                    None => {}
-                }
-                match self.history {
-                    Some(Switch::On(_)) => words.push("history of its own".to_owned()),
-                    Some(Switch::Off(_)) => words.push("no history".to_owned()),
-                    None => {}
-                }
+                words.extend(self.norm_band.map(|band| {
+                    band.words("norm band", |band| {
+                        format!(
+                            "{} to {}, at most {}",
+                            band.low_milli, band.clip_milli, band.high_milli
+                        )
+                    })
+                }));
+                words.extend(self.trust.map(|trust| {
+                    trust.words("trust", |trust| {
+                        let as_sent = if trust.outlier_as_sent { " as sent" } else { "" };
+                        let cosine = trust
+                            .outlier_cosine_milli
+                            .map_or_else(String::new, |cosine| format!(" below {cosine}"));
+                        let (strikes, clean) =
+                            (trust.strikes_to_quarantine, trust.clean_rounds_to_return);
+                        format!(
+                            "{}{as_sent}{cosine}, {strikes} and {clean} rounds",
+                            trust.outlier_milli
+                        )
+                    })
+                }));
+                words.extend(self.history.map(|history| {
+                    history.words("history", |history| {
+                        format!(
+                            "bond {}, shift {}, lead {}, {} rounds",
+                            history.bond_milli,
+                            history.shift_milli,
+                            history.lead_milli,
+                            history.rounds_in_a_row
+                        )
+                    })
+                }));
                 words.join(", ")
             }
         }
