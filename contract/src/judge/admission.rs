@@ -85,10 +85,13 @@ pub fn admit(inputs: RoundInputs) -> Admission {
     assert!(ascending, "submissions are in ascending order of members, one each");
     let mut lines: Vec<Line> = submissions.into_iter().map(line).collect();
     refuse_copies(&mut lines, &values);
-    measure_norms(&mut lines, &values);
+    let squares = norms_squared(values.view());
+    for line in &mut lines {
+        line.norm = line.row.map(|row| isqrt_u128(squares[row]));
+    }
     let reference_norm = terms.norm_band.and_then(|band| reference(&lines, &norm_history, band));
     if let (Some(band), Some(reference)) = (terms.norm_band, reference_norm) {
-        apply_norm_band(&mut lines, &mut values, band, reference);
+        apply_norm_band(&mut lines, (&mut values, &squares), band, reference);
     }
     arrange(&mut lines, &mut values);
     let suspects = quarantined_absent + lines.iter().filter(|line| is_suspect(line)).count();
@@ -147,13 +150,6 @@ fn refuse_copies(lines: &mut [Line], values: &Array2<i32>) {
     }
 }
 
-fn measure_norms(lines: &mut [Line], values: &Array2<i32>) {
-    let squares = norms_squared(values.view());
-    for line in lines {
-        line.norm = line.row.map(|row| isqrt_u128(squares[row]));
-    }
-}
-
 /// The reference norm: the median of the history, unless it has become useless. When the median of
 /// this round's own norms is outside the band, at least half of the members are, more than the f
 /// that may be hostile: training has moved on, and the round's own median is the reference, as it
@@ -169,7 +165,13 @@ fn reference(lines: &[Line], norm_history: &[u64], band: NormBand) -> Option<u64
     Some(history.unwrap_or(own)).filter(|reference| *reference > 0)
 }
 
-fn apply_norm_band(lines: &mut [Line], values: &mut Array2<i32>, band: NormBand, reference: u64) {
+/// `squares` are the squared norms of the rows of `values`.
+fn apply_norm_band(
+    lines: &mut [Line],
+    (values, squares): (&mut Array2<i32>, &[u128]),
+    band: NormBand,
+    reference: u64,
+) {
     for line in lines {
         let (Some(row), Some(norm)) = (line.row, line.norm) else { continue };
         let value = ratio_milli(norm, reference);
@@ -185,10 +187,9 @@ fn apply_norm_band(lines: &mut [Line], values: &mut Array2<i32>, band: NormBand,
         } else if is_over(norm, band.clip_milli, reference) {
             let limit = u128::from(reference) * u128::from(band.clip_milli) / 1000;
             let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-            let mut row = values.row_mut(row);
-            let row = row.as_slice_mut().expect("the rows of an owned matrix are contiguous");
-            let square = row.iter().map(|&q| u128::from(q.unsigned_abs()).pow(2)).sum();
-            clip(row, square, limit);
+            let mut scaled = values.row_mut(row);
+            let scaled = scaled.as_slice_mut().expect("an owned matrix has contiguous rows");
+            clip(scaled, squares[row], limit);
             line.clipped_milli = Some(value);
         }
     }
