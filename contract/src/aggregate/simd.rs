@@ -3,7 +3,9 @@
 use std::array::from_fn;
 
 use pulp::bytemuck::Pod;
-use pulp::{Arch, Simd, WithSimd};
+#[cfg(target_arch = "x86_64")]
+use pulp::Simd;
+use pulp::{Arch, WithSimd};
 
 /// Runs a kernel with the widest vectors that this machine has.
 ///
