@@ -37,6 +37,17 @@ fn the_number_of_threads_changes_no_root_and_no_decision() {
     }
 }
 
+/// What `docs/exactness.md` says other machines came to: a change to it is a change of the contract.
+#[test]
+fn the_last_root_is_the_published_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/exactness.md");
+    let page = std::fs::read_to_string(path).expect("the page is in the repository");
+    let run = with_threads(2, None);
+    let last = run.roots.last().expect("the ledger has blocks");
+    let root = last.rsplit(' ').next().expect("a line ends with its root");
+    assert!(page.contains(root), "{last} is not in docs/exactness.md");
+}
+
 #[test]
 fn a_ledger_replays_with_another_number_of_threads() {
     let run = with_threads(1, None);
