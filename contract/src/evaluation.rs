@@ -105,15 +105,18 @@ fn difference(a: u64, b: u64) -> i64 {
     i64::try_from(i128::from(a) - i128::from(b)).expect("losses are limited")
 }
 
+/// What evaluators measured, the least first; nothing with fewer than 2f + 1 of them.
+fn sorted_harms(harms: impl Iterator<Item = i64>, f: usize) -> Option<Vec<i64>> {
+    let mut harms: Vec<i64> = harms.collect();
+    harms.sort_unstable();
+    Some(harms).filter(|harms| harms.len() >= 2 * f + 1)
+}
+
 /// The harm of a cell: `losses` has, for each evaluator outside of it and not in quarantine, the
 /// loss with and without it, in millionths. Nothing with fewer than 2f + 1 of them.
 pub fn measure(losses: &[(u64, u64)], f: usize) -> Option<HarmRecord> {
-    let evaluators = losses.len();
-    if evaluators < 2 * f + 1 {
-        return None;
-    }
-    let mut harms: Vec<i64> = losses.iter().map(|&(with, out)| difference(with, out)).collect();
-    harms.sort_unstable();
+    let harms = sorted_harms(losses.iter().map(|&(with, out)| difference(with, out)), f)?;
+    let evaluators = harms.len();
     let agreeing = harms.iter().filter(|&&harm| harm > 0).count() as u32;
     let harm_micro = median_i64(harms[..evaluators - f].to_vec());
     let middle = median_i64(harms.clone());
@@ -133,12 +136,8 @@ pub fn measure(losses: &[(u64, u64)], f: usize) -> Option<HarmRecord> {
 /// The harm of a return: `losses` has, for each evaluator that is not in quarantine, the loss without
 /// and with these members, in millionths. Nothing with fewer than 2f + 1 of them.
 pub fn measure_return(losses: &[(u64, u64)], f: usize) -> Option<ReturnRecord> {
-    let evaluators = losses.len();
-    if evaluators < 2 * f + 1 {
-        return None;
-    }
-    let mut harms: Vec<i64> = losses.iter().map(|&(out, with)| difference(with, out)).collect();
-    harms.sort_unstable();
+    let harms = sorted_harms(losses.iter().map(|&(out, with)| difference(with, out)), f)?;
+    let evaluators = harms.len();
     let harm = median_i64(harms[f..].to_vec());
     let mut usual: Vec<u64> = losses.iter().map(|&(out, _)| out).collect();
     usual.sort_unstable();

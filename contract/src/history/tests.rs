@@ -14,7 +14,7 @@ use super::sketch::{median_i64, values};
 use super::{observe, sketch_bytes, MemberHistory, Past, Row, UNIT, USUAL};
 use crate::records::HarmRecord;
 
-const POLICY: HistoryPolicy = HistoryPolicy {
+pub(super) const POLICY: HistoryPolicy = HistoryPolicy {
     sketch_width: 16,
     settle_rounds: 2,
     baseline_rounds: 8,
@@ -23,9 +23,9 @@ const POLICY: HistoryPolicy = HistoryPolicy {
     lead_milli: 1_000,
     rounds_in_a_row: 2,
 };
-const SEED: Digest = Digest([7; 32]);
+pub(super) const SEED: Digest = Digest([7; 32]);
 
-fn member(k: usize) -> MemberId {
+pub(super) fn member(k: usize) -> MemberId {
     MemberId::new(format!("m-{k:02}")).expect("a good id")
 }
 

@@ -426,10 +426,11 @@ proptest! {
         let band = NormBand { low_milli: 0, clip_milli: 1_000, high_milli: 1_000_000 };
         let terms = Terms { trust: Some(policy), norm_band: Some(band), ..terms(2, 5) };
         let judgement = judge(&AggregationRule::Median, inputs(terms, &rows));
-        let aggregate = judgement.aggregate.clone().unwrap();
+        let aggregate = judgement.aggregate.clone().expect("seven updates are enough for f = 2");
         let square = |values: &mut dyn Iterator<Item = i64>| values.map(|v| v * v).sum::<i64>();
         let exact = square(&mut long.iter().zip(&aggregate).map(|(x, a)| i64::from(x - a)));
-        let found = measure(&judgement, 6, Measure::Distance).unwrap() as i64;
+        let found = measure(&judgement, 6, Measure::Distance);
+        let found = found.expect("what was admitted has a distance") as i64;
         let norm = square(&mut long.iter().map(|&x| i64::from(x))).isqrt();
         let length = square(&mut aggregate.iter().map(|&a| i64::from(a))).isqrt();
         // 2NA times what the cosine is off by, and what the roots are rounded by.

@@ -6,9 +6,10 @@
 //! rests on histories that stand still, so during one the release waits for the round's end, and
 //! that round, whose roster was written before the vote, moves no trust of the member.
 
-use fedledger_ledger::entry::{EntryBody, Phase, TrustCause};
+use fedledger_ledger::entry::{Phase, TrustCause};
 use fedledger_ledger::ids::{MemberId, RoundNumber, TaskId};
 
+use super::finish::write_trust;
 use crate::context::Context;
 use crate::state_key;
 use crate::trust;
@@ -17,18 +18,8 @@ use crate::trust;
 pub(crate) fn release(context: &mut Context<'_>, task: &TaskId, member: &MemberId) {
     let before = context.state.trust(task, member);
     let after = trust::after_release(before);
-    context.state.put(&state_key::trust(task, member), &after);
     let round = context.state.task_progress(task).map_or(RoundNumber(0), |task| task.round);
-    context.record(EntryBody::TrustChanged {
-        task: task.clone(),
-        round,
-        member: member.clone(),
-        old_micro: before.trust_micro,
-        new_micro: after.trust_micro,
-        old_standing: before.standing,
-        new_standing: after.standing,
-        cause: TrustCause::Released,
-    });
+    write_trust(context, (task, round), member, (before, after), TrustCause::Released);
     if context.state.round(task).is_some_and(|open| open.phase != Phase::Commit) {
         context.state.list_insert(&state_key::released(task), member.clone());
     } else {

@@ -1,26 +1,18 @@
 use std::collections::BTreeSet;
 
 use fedledger_ledger::decision::Deviation;
-use fedledger_ledger::ids::{Digest, MemberId};
-use fedledger_ledger::task::{HarmPolicy, HistoryPolicy};
+use fedledger_ledger::ids::MemberId;
+use fedledger_ledger::task::HarmPolicy;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{ReturnHarm, RETURN_MEAN, RETURN_ROUNDS_MIN};
 use crate::evaluation::RETURN_MICRO_MAX;
+use crate::history::tests::{member, POLICY, SEED};
 use crate::history::{observe, Past, Row};
 use crate::records::ReturnRecord;
 
-const POLICY: HistoryPolicy = HistoryPolicy {
-    sketch_width: 16,
-    settle_rounds: 2,
-    baseline_rounds: 8,
-    bond_milli: 8_000,
-    shift_milli: 3_000,
-    lead_milli: 1_000,
-    rounds_in_a_row: 2,
-};
 const HARM: HarmPolicy = HarmPolicy {
     observed_rounds: 6,
     cosine_milli: 300,
@@ -28,12 +20,7 @@ const HARM: HarmPolicy = HarmPolicy {
     limit_milli: 4_000,
     return_micro: Some(1_000),
 };
-const SEED: Digest = Digest([7; 32]);
 const WIDTH: usize = 12;
-
-fn member(k: usize) -> MemberId {
-    MemberId::new(format!("m-{k:02}")).expect("a good id")
-}
 
 fn cell() -> BTreeSet<MemberId> {
     (0..3).map(member).collect()
