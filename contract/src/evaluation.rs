@@ -109,7 +109,7 @@ fn difference(a: u64, b: u64) -> i64 {
 fn sorted_harms(harms: impl Iterator<Item = i64>, f: usize) -> Option<Vec<i64>> {
     let mut harms: Vec<i64> = harms.collect();
     harms.sort_unstable();
-    Some(harms).filter(|harms| harms.len() >= 2 * f + 1)
+    Some(harms).filter(|harms| harms.len() > 2 * f)
 }
 
 /// The harm of a cell: `losses` has, for each evaluator outside of it and not in quarantine, the
