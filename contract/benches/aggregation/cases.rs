@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 
 use fedledger_contract::history::{observe, Past, Row};
-use fedledger_contract::profile::HISTORY_BALANCED;
+use fedledger_contract::judge::{Content, Submission, Terms};
+use fedledger_contract::profile::{HISTORY_BALANCED, NORM_BAND, RULE, TRUST};
+use fedledger_contract::records::TrustRecord;
+use fedledger_contract::{judge, RoundInputs, RoundJudgement};
 use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::ids::{Digest, MemberId};
-use fedledger_ledger::task::{AggregationRule, PreAggregation};
-use ndarray::{ArrayView2, Axis};
+use fedledger_ledger::task::{AggregationRule, PreAggregation, Weighting};
+use ndarray::{Array2, ArrayView2, Axis};
 
 /// What a rule cannot do without.
 #[derive(Clone, Copy)]
@@ -27,9 +30,6 @@ const PAIRS_AND_PASS: Work = Work { passes: 2.0, squares: 0.5 };
 /// Distances, and n × n for the mixing.
 const MIXED: Work = Work { passes: 2.0, squares: 1.5 };
 
-/// The rule of the balanced profile; what the history costs is measured against it.
-pub const BALANCED: &str = "centered_clipping_3";
-
 pub fn rules() -> Vec<(&'static str, AggregationRule, Work)> {
     let clip = |iterations| AggregationRule::CenteredClipping { iterations, radius_milli: 1000 };
     let after =
@@ -42,7 +42,6 @@ pub fn rules() -> Vec<(&'static str, AggregationRule, Work)> {
         iterations: 5,
         removed_milli: 1000,
     };
-    let plus = AggregationRule::FilteredTrimmedMean { iterations: 16 };
     let rfa = AggregationRule::GeometricMedian { iterations: 8 };
     vec![
         ("mean", AggregationRule::Mean, PASS),
@@ -53,13 +52,17 @@ pub fn rules() -> Vec<(&'static str, AggregationRule, Work)> {
         ("bulyan", AggregationRule::Bulyan, PAIRS_AND_PASS),
         ("geometric_median_8", rfa, PAIRS_AND_PASS),
         ("centered_clipping_1", clip(1), TWO_PASSES),
-        (BALANCED, clip(3), PAIRS_AND_PASS),
-        ("tm_plus_plus", plus, PAIRS_AND_PASS),
+        ("centered_clipping_3", clip(3), PAIRS_AND_PASS),
+        ("tm_plus_plus", RULE, PAIRS_AND_PASS),
         ("dnc", dnc, TWO_PASSES),
         ("nnm_trimmed_mean", after(nnm, AggregationRule::TrimmedMean), MIXED),
         ("arc_trimmed_mean", after(arc, AggregationRule::TrimmedMean), TWO_PASSES),
         ("bucketing_median", after(buckets, AggregationRule::Median), PASS),
     ]
+}
+
+fn member(at: usize) -> MemberId {
+    MemberId::new(format!("m-{at:03}")).expect("a good id")
 }
 
 /// A history as the balanced profile keeps it, with a baseline behind it.
@@ -85,13 +88,44 @@ impl History {
         let rows: Vec<Row<'_>> = updates
             .axis_iter(Axis(0))
             .enumerate()
-            .map(|(member, values)| Row {
-                member: MemberId::new(format!("m-{member:03}")).expect("a good id"),
+            .map(|(at, values)| Row {
+                member: member(at),
                 values: values.to_slice().expect("rows are contiguous"),
                 enters: true,
             })
             .collect();
         observe(&HISTORY_BALANCED, &self.seed, &rows).expect("updates differ")
+    }
+
+    /// A whole decision of the balanced profile: admission, the rule, distances and verdicts; with what
+    /// the history adds where it is `remembered`.
+    pub fn decide(&self, updates: Array2<i32>, f: usize, remembered: bool) -> RoundJudgement {
+        let n = updates.nrows();
+        let terms = Terms {
+            byzantine: f,
+            updates_min: n - f,
+            weighting: Weighting::Uniform,
+            norm_band: Some(NORM_BAND),
+            trust: Some(TRUST),
+        };
+        let submission = |at: usize| Submission {
+            member: member(at),
+            update: Some(Digest([at as u8; 32])),
+            order: at as u64,
+            num_examples: 100,
+            trust: TrustRecord::default(),
+            content: Content::Row(at),
+        };
+        let inputs = RoundInputs {
+            terms,
+            submissions: (0..n).map(submission).collect(),
+            values: updates,
+            norm_history: Vec::new(),
+            start: None,
+            quarantined_absent: 0,
+            past: remembered.then(|| self.past.clone()),
+        };
+        judge(&RULE, inputs)
     }
 
     /// The past with one round more, searched for cells.

@@ -12,11 +12,17 @@ const ROUNDS: usize = 200_000;
 
 /// The least time of a few runs over `bytes`, in seconds, after one that does not count.
 pub fn least<T>(bytes: usize, mut run: impl FnMut() -> T) -> f64 {
+    least_of(bytes, || (), |()| run())
+}
+
+/// The same for what needs something of its own each time, which is not timed.
+pub fn least_of<I, T>(bytes: usize, input: impl Fn() -> I, mut run: impl FnMut(I) -> T) -> f64 {
     let runs = (2_000_000_000 / bytes.max(1)).clamp(3, 15);
-    black_box(run());
+    black_box(run(input()));
     let time = |_| {
+        let input = input();
         let start = Instant::now();
-        black_box(run());
+        black_box(run(input));
         start.elapsed().as_secs_f64()
     };
     (0..runs).map(time).fold(f64::INFINITY, f64::min)

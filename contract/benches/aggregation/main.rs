@@ -26,8 +26,8 @@ use ndarray::Array2;
 use peak_alloc::PeakAlloc;
 use rayon::prelude::*;
 
-use cases::{rules, History, Work, BALANCED, PAIRS, PASS};
-use machine::least;
+use cases::{rules, History, Work, PAIRS, PASS};
+use machine::least_of;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -108,23 +108,30 @@ impl Size<'_> {
         memory.max(work.squares * (n * n) as f64 * d as f64 / self.peak)
     }
 
-    /// Times something and prints its row; its time.
-    fn row<T>(
+    /// Times something and prints its row.
+    fn row<T>(&self, name: &str, limit: f64, result_bytes: usize, mut run: impl FnMut() -> T) {
+        self.row_of(name, limit, result_bytes, || (), |()| run());
+    }
+
+    /// The same for what needs something of its own each time, which is not timed; its time.
+    fn row_of<I, T>(
         &self,
         name: &str,
         limit: f64,
         result_bytes: usize,
-        mut run: impl FnMut() -> T,
+        input: impl Fn() -> I,
+        mut run: impl FnMut(I) -> T,
     ) -> f64 {
         if !self.arguments.wants(name) {
             return f64::NAN;
         }
+        let first = input();
         let before = ALLOCATOR.current_usage();
         ALLOCATOR.reset_peak_usage();
-        black_box(run());
-        let most = ALLOCATOR.peak_usage() - before;
+        black_box(run(first));
+        let most = ALLOCATOR.peak_usage().saturating_sub(before);
         let extra = most.saturating_sub(result_bytes) as f64 / self.bytes() as f64;
-        let time = least(self.bytes(), run);
+        let time = least_of(self.bytes(), input, run);
         self.print(name, time, limit, extra);
         time
     }
@@ -160,12 +167,8 @@ fn bench(arguments: &Arguments, n: usize, d: usize, peak: f64) {
         aggregate(rule, f, black_box(updates.view()), weights, None).expect("the rule is defined")
     };
     let equal = vec![1u64; n];
-    let mut balanced = f64::NAN;
     for (name, rule, work) in rules() {
-        let time = size.row(name, size.limit(work), 4 * d, || run(&rule, &equal));
-        if name == BALANCED {
-            balanced = time;
-        }
+        size.row(name, size.limit(work), 4 * d, || run(&rule, &equal));
     }
     let uneven: Vec<u64> = (0..n as u64).map(|member| 1_000 + 17 * member).collect();
     size.row("mean_weighted", size.limit(PASS), 4 * d, || run(&AggregationRule::Mean, &uneven));
@@ -174,13 +177,20 @@ fn bench(arguments: &Arguments, n: usize, d: usize, peak: f64) {
     size.row("pairwise_distances", size.limit(PAIRS), 0, pairs);
     let history = History::of(updates.view());
     let observing = || history.observe(black_box(updates.view()));
-    let observed = size.row("history_observe", size.limit(PASS), 0, observing);
+    size.row("history_observe", size.limit(PASS), 0, observing);
     let deviations = history.observe(updates.view());
     let advancing = || history.advanced(black_box(&deviations));
-    let advanced = size.row("history_advance", size.limit(PASS), 0, advancing);
-    let share = (observed + advanced) / balanced;
+    size.row("history_advance", size.limit(PASS), 0, advancing);
+    // Norms, distances between all, the rule, distances to the aggregate.
+    let limit = size.limit(Work { passes: 4.0, ..PAIRS });
+    let decision = |name: &str, remembered: bool| {
+        let deciding = |values| history.decide(values, f, remembered);
+        size.row_of(name, limit, 4 * d, || updates.clone(), deciding)
+    };
+    let (without, with) = (decision("decision", false), decision("decision_with_history", true));
+    let share = with / without - 1.0;
     if !arguments.json && share.is_finite() {
-        println!("{n:>4} {d:>10} history beside {BALANCED}: {:.1} %", 1e2 * share);
+        println!("{n:>4} {d:>10} the history adds {:.1} % to a decision", 1e2 * share);
     }
 }
 

@@ -140,10 +140,23 @@ impl<'a> Matrix<'a> {
             } else {
                 scratch.iter().map(Vec::as_slice).collect()
             };
-            simd::run(Stage { sources: stage, rows: &rows, made: &mut next });
+            simd::run(Stage {
+                sources: stage,
+                rows: &rows,
+                made: &mut next,
+                copied: self.stages.len() > 1,
+            });
             std::mem::swap(scratch, &mut next);
         }
-        scratch.iter().map(Vec::as_slice).chain(point).collect()
+        let made = scratch.iter().map(Vec::as_slice);
+        if let [stage] = self.stages.as_slice() {
+            let piece = |(source, made): (&Source, &'b [i32])| match source {
+                Source::Row(row) => &self.members[*row][from..from + length],
+                _ => made,
+            };
+            return stage.iter().zip(made).map(piece).chain(point).collect();
+        }
+        made.chain(point).collect()
     }
 }
 
@@ -151,6 +164,8 @@ struct Stage<'a> {
     sources: &'a [Source],
     rows: &'a [&'a [i32]],
     made: &'a mut [Vec<i32>],
+    /// Whether rows that stay as they are are made, too.
+    copied: bool,
 }
 
 impl WithSimd for Stage<'_> {
@@ -158,13 +173,14 @@ impl WithSimd for Stage<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { sources, rows, made } = self;
+        let Self { sources, rows, made, copied } = self;
         let length = rows[0].len();
         let mut total: Vec<i32> = Vec::new();
         for (source, out) in sources.iter().zip(made) {
             out.clear();
             match source {
-                Source::Row(row) => out.extend_from_slice(rows[*row]),
+                Source::Row(row) if copied => out.extend_from_slice(rows[*row]),
+                Source::Row(_) => {}
                 Source::Scaled { row, factor } => {
                     out.extend(rows[*row].iter().map(|&value| scale(value, *factor)));
                 }

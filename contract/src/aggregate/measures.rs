@@ -60,6 +60,17 @@ fn distances(
     point: Option<&[i32]>,
     limit: u32,
 ) -> Result<Vec<u128>, OutOfRange> {
+    if point.is_none() {
+        return blocks::sum(matrix, matrix.n(), |rows, totals| {
+            let mut greatest = 0;
+            for (total, row) in totals.iter_mut().zip(rows) {
+                let (square, magnitude) = simd::run(Square(row));
+                *total += u128::from(square);
+                greatest = greatest.max(magnitude);
+            }
+            greatest < limit
+        });
+    }
     blocks::sum(&matrix.with_point(point), matrix.n(), |rows, totals| {
         let (point, rows) = rows.split_last().expect("the point is the last row");
         let mut greatest = 0;
@@ -90,6 +101,24 @@ impl WithSimd for Distance<'_> {
             // Below 2^32, so that the product of two 32-bit halves is the square.
             let difference = u64::from(a.abs_diff(b));
             sum = sum.wrapping_add(difference.wrapping_mul(difference));
+        }
+        (sum, greatest)
+    }
+}
+
+/// Σ q² over a piece, at most 2^14 squares below 2^48, and the greatest magnitude of a value.
+struct Square<'a>(&'a [i32]);
+
+impl WithSimd for Square<'_> {
+    type Output = (u64, u32);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> (u64, u32) {
+        let (mut sum, mut greatest) = (0u64, 0u32);
+        for value in self.0 {
+            let magnitude = value.unsigned_abs();
+            greatest = greatest.max(magnitude);
+            sum = sum.wrapping_add(u64::from(magnitude).wrapping_mul(u64::from(magnitude)));
         }
         (sum, greatest)
     }

@@ -12,35 +12,41 @@
 //! Doklady 7, 1963): three sums of products of 16-bit numbers. Where all values of a span are small,
 //! as those of updates are more often than not, one sum of products is enough.
 //!
-//! Why no 32-bit sum overflows: it takes two products for each of `SPAN` / 16 steps. With |q| < 2^24
-//! a factor is at most 4095 + 2048 in magnitude, so that 16 steps reach 2·16·6143² < 2^31; with
-//! |q| < 2^23 it is at most 4096, and 32 steps reach 2·32·2^24 = 2^30.
+//! Sums stay in vectors of 32-bit numbers, which are added up only when the next span could make one
+//! overflow: a step adds two products to each number, at most 2·f² for factors of magnitude f. With
+//! |q| < 2^24 a factor is at most 4095 + 2048, so that 16 steps reach 2·16·6143² < 2^31.
 
-use pulp::{bytemuck, Arch};
+use pulp::bytemuck;
 
-use super::simd::{self, Halves, WithHalves};
+use super::simd::{self, Halves, HalvesSet, WithHalves};
 
 /// Columns that are multiplied in one go: 25 rows of them, in 16 bits, fill a first-level cache.
 const SPAN: usize = 512;
+/// Where the largest factors are too large for the steps of a whole span.
 const HALF_SPAN: usize = SPAN / 2;
 /// Rows and columns of a tile of sums that stays in registers.
 const TILE: usize = 3;
 /// Binary digits of l.
 const LOW_BITS: u32 = 12;
+/// Greatest magnitude of l.
+const LOW_MAX: u32 = 1 << (LOW_BITS - 1);
 /// Greatest magnitude of which one sum is enough: 2·32·5792² < 2^31.
 const SMALL_MAX: u32 = 5792;
-/// Magnitudes below this need no shorter sums.
-const USUAL_LIMIT: u32 = 1 << 23;
 
-/// 16-bit parts of a span of one row.
+/// 16-bit parts of a span of one row, two in a number: of each `PACKED` values the first half is in
+/// the low digits and the second half in the high ones. Any order would do that is the same in all rows,
+/// and this one takes no instruction that moves numbers across a vector.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Part([i16; SPAN]);
+struct Part([i32; SPAN / 2]);
+
+/// Values that are packed together.
+const PACKED: usize = 64;
 
 /// Adds ⟨x_i, x_j⟩ of a block to `sums` (n × n), at and above the diagonal, modulo 2^64; the greatest
 /// magnitude of a value. With values of 2^24 or more in magnitude the sums mean nothing.
 pub(super) fn add_products(rows: &[&[i32]], sums: &mut [i64]) -> u32 {
-    simd::run_halves(Arch::new(), Products { rows, sums })
+    HalvesSet::best().run(Products { rows, sums })
 }
 
 struct Products<'a> {
@@ -56,9 +62,14 @@ impl WithHalves for Products<'_> {
         let Self { rows, sums } = self;
         let n = rows.len();
         let d = rows.first().map_or(0, |row| row.len());
-        let mut parts = vec![Part([0; SPAN]); 3 * n];
+        let mut parts = vec![Part([0; SPAN / 2]); 3 * n];
         let (high, rest) = parts.split_at_mut(n);
         let (low, both) = rest.split_at_mut(n);
+        let weight: i64 = 1 << LOW_BITS;
+        let mut plain = Sums::<H>::new(n, 1);
+        let mut of_high = Sums::<H>::new(n, weight * weight - weight);
+        let mut of_both = Sums::<H>::new(n, weight);
+        let mut of_low = Sums::<H>::new(n, 1 - weight);
         let (mut greatest, mut are_small) = (0, true);
         for from in (0..d).step_by(SPAN) {
             let span = from..d.min(from + SPAN);
@@ -72,7 +83,7 @@ impl WithHalves for Products<'_> {
                 greatest = greatest.max(magnitude);
                 are_small = magnitude <= SMALL_MAX;
                 if are_small {
-                    gram::<H, SPAN>(halves, low, 1, sums, &mut ahead);
+                    plain.add(halves, low, magnitude, &mut ahead, sums);
                     continue;
                 }
             }
@@ -83,18 +94,97 @@ impl WithHalves for Products<'_> {
             }
             greatest = greatest.max(magnitude);
             are_small = magnitude <= SMALL_MAX;
-            let factors =
-                [(1 << (2 * LOW_BITS)) - (1 << LOW_BITS), 1 << LOW_BITS, 1 - (1 << LOW_BITS)];
-            for (parts, factor) in [&*high, &*both, &*low].into_iter().zip(factors) {
-                if magnitude < USUAL_LIMIT {
-                    gram::<H, SPAN>(halves, parts, factor, sums, &mut ahead);
-                } else {
-                    gram::<H, HALF_SPAN>(halves, parts, factor, sums, &mut ahead);
-                }
-            }
+            let high_max = (magnitude >> LOW_BITS) + 1;
+            of_high.add(halves, high, high_max, &mut ahead, sums);
+            of_both.add(halves, both, high_max + LOW_MAX, &mut ahead, sums);
+            of_low.add(halves, low, LOW_MAX, &mut ahead, sums);
+        }
+        for mut part in [plain, of_high, of_both, of_low] {
+            part.flush(sums);
         }
         greatest
     }
+}
+
+/// The sums of products of every two rows' parts, in vectors: tile by tile, row by row in each.
+struct Sums<H: Halves> {
+    n: usize,
+    /// What the sums count for.
+    factor: i64,
+    /// None before the first span.
+    vectors: Vec<H::Sums>,
+    /// Greatest magnitude that a number of a vector can have.
+    reached: i64,
+}
+
+impl<H: Halves> Sums<H> {
+    fn new(n: usize, factor: i64) -> Self {
+        Self { n, factor, vectors: Vec::new(), reached: 0 }
+    }
+
+    /// Adds a span of factors of at most `greatest` in magnitude; what would overflow before that goes
+    /// to `sums`.
+    #[inline(always)]
+    fn add(
+        &mut self,
+        halves: H,
+        rows: &[Part],
+        greatest: u32,
+        ahead: &mut Ahead<'_>,
+        sums: &mut [i64],
+    ) {
+        let step = 2 * i64::from(greatest).pow(2);
+        let most = step * steps::<H>(SPAN) as i64;
+        if self.vectors.is_empty() {
+            let tiles = (0..self.n).step_by(TILE).map(|i| (self.n - i).min(TILE) * (self.n - i));
+            self.vectors = vec![bytemuck::Zeroable::zeroed(); tiles.sum()];
+        }
+        if most <= i64::from(i32::MAX) {
+            self.make_room(most, sums);
+            gram::<H, SPAN>(halves, rows, 0, &mut self.vectors, ahead);
+        } else {
+            for from in [0, HALF_SPAN] {
+                self.make_room(most / 2, sums);
+                gram::<H, HALF_SPAN>(halves, rows, from, &mut self.vectors, ahead);
+            }
+        }
+    }
+
+    /// Sees to it that `most` more do not overflow.
+    #[inline(always)]
+    fn make_room(&mut self, most: i64, sums: &mut [i64]) {
+        if self.reached + most > i64::from(i32::MAX) {
+            self.flush(sums);
+        }
+        self.reached += most;
+    }
+
+    /// Adds the sums to those of all parts, n × n, and begins with zeros again.
+    #[inline(always)]
+    fn flush(&mut self, sums: &mut [i64]) {
+        self.reached = 0;
+        let n = self.n;
+        let mut vectors = self.vectors.iter_mut();
+        if vectors.len() == 0 {
+            return;
+        }
+        for i in (0..n).step_by(TILE) {
+            for j in (i..n).step_by(TILE) {
+                for row in i..n.min(i + TILE) {
+                    for sum in &mut sums[row * n + j..row * n + n.min(j + TILE)] {
+                        let Some(vector) = vectors.next() else { return };
+                        *sum = sum.wrapping_add(total_of::<H>(vector).wrapping_mul(self.factor));
+                        *vector = bytemuck::Zeroable::zeroed();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Steps over a number of columns.
+const fn steps<H: Halves>(columns: usize) -> usize {
+    2 * columns / size_of::<H::Numbers>()
 }
 
 /// What will be read next, asked for a little at a time, so that memory works while products are
@@ -145,11 +235,20 @@ fn narrow(values: &[i32], part: &mut Part) -> u32 {
     let mut filled = [0; SPAN];
     let values = whole_span(values, &mut filled);
     let mut most = 0;
-    for (part, &value) in part.0.iter_mut().zip(values) {
-        most = value.unsigned_abs().max(most);
-        *part = value as i16;
+    for (part, values) in part.0.chunks_exact_mut(PACKED / 2).zip(values.chunks_exact(PACKED)) {
+        let (first, second) = values.split_at(PACKED / 2);
+        for ((part, &a), &b) in part.iter_mut().zip(first).zip(second) {
+            most = a.unsigned_abs().max(b.unsigned_abs()).max(most);
+            *part = pack(a, b);
+        }
     }
     most
+}
+
+/// The low halves of two numbers.
+#[inline(always)]
+fn pack(low: i32, high: i32) -> i32 {
+    (low & 0xFFFF) | (high << 16)
 }
 
 /// The high and low parts of up to `SPAN` values and the sums of both, filled up with zeros; the
@@ -158,15 +257,23 @@ fn narrow(values: &[i32], part: &mut Part) -> u32 {
 fn split(values: &[i32], (high, low, both): (&mut Part, &mut Part, &mut Part)) -> u32 {
     let mut filled = [0; SPAN];
     let values = whole_span(values, &mut filled);
+    let parts = |value: i32| {
+        let high = value.wrapping_add(1 << (LOW_BITS - 1)) >> LOW_BITS;
+        (high, value.wrapping_sub(high << LOW_BITS))
+    };
     let mut most = 0;
-    for (at, &value) in values.iter().enumerate() {
-        most = value.unsigned_abs().max(most);
-        let h = value.wrapping_add(1 << (LOW_BITS - 1)) >> LOW_BITS;
-        high.0[at] = h as i16;
-        low.0[at] = value.wrapping_sub(h << LOW_BITS) as i16;
-    }
-    for (both, (h, l)) in both.0.iter_mut().zip(high.0.iter().zip(&low.0)) {
-        *both = h.wrapping_add(*l);
+    let high = high.0.chunks_exact_mut(PACKED / 2);
+    let low = low.0.chunks_exact_mut(PACKED / 2);
+    let both = both.0.chunks_exact_mut(PACKED / 2);
+    for (((high, low), both), values) in high.zip(low).zip(both).zip(values.chunks_exact(PACKED)) {
+        for at in 0..PACKED / 2 {
+            let (a, b) = (values[at], values[PACKED / 2 + at]);
+            most = a.unsigned_abs().max(b.unsigned_abs()).max(most);
+            let ((a_high, a_low), (b_high, b_low)) = (parts(a), parts(b));
+            high[at] = pack(a_high, b_high);
+            low[at] = pack(a_low, b_low);
+            both[at] = pack(a_high.wrapping_add(a_low), b_high.wrapping_add(b_low));
+        }
     }
     most
 }
@@ -183,93 +290,78 @@ fn whole_span<'a>(values: &'a [i32], filled: &'a mut [i32; SPAN]) -> &'a [i32; S
     }
 }
 
-/// Adds `factor` times the products of every two rows, in stretches of `LENGTH` columns.
+/// Adds the products of every two rows over the `LENGTH` columns from `from` on to their vectors.
 #[inline(always)]
 fn gram<H: Halves, const LENGTH: usize>(
     halves: H,
     rows: &[Part],
-    factor: i64,
-    sums: &mut [i64],
+    from: usize,
+    mut sums: &mut [H::Sums],
     ahead: &mut Ahead<'_>,
 ) {
     let n = rows.len();
-    for from in (0..SPAN).step_by(LENGTH) {
-        for i in (0..n).step_by(TILE) {
-            for j in (i..n).step_by(TILE) {
-                ahead.ask();
-                let mut place = Place { i, j, n, factor, sums };
-                match ((n - i).min(TILE), (n - j).min(TILE)) {
-                    (3, 3) => place.add(tile::<H, 3, 3, LENGTH>(halves, rows, i, j, from)),
-                    (3, 2) => place.add(tile::<H, 3, 2, LENGTH>(halves, rows, i, j, from)),
-                    (3, 1) => place.add(tile::<H, 3, 1, LENGTH>(halves, rows, i, j, from)),
-                    (2, _) => place.add(tile::<H, 2, 2, LENGTH>(halves, rows, i, j, from)),
-                    _ => place.add(tile::<H, 1, 1, LENGTH>(halves, rows, i, j, from)),
-                }
+    for i in (0..n).step_by(TILE) {
+        for j in (i..n).step_by(TILE) {
+            ahead.ask();
+            let (height, width) = ((n - i).min(TILE), (n - j).min(TILE));
+            let (tile, rest) = sums.split_at_mut(height * width);
+            let place = Place { i, j, from };
+            match (height, width) {
+                (3, 3) => place.add::<H, 3, 3, LENGTH>(halves, rows, tile),
+                (3, 2) => place.add::<H, 3, 2, LENGTH>(halves, rows, tile),
+                (3, 1) => place.add::<H, 3, 1, LENGTH>(halves, rows, tile),
+                (2, _) => place.add::<H, 2, 2, LENGTH>(halves, rows, tile),
+                _ => place.add::<H, 1, 1, LENGTH>(halves, rows, tile),
             }
+            sums = rest;
         }
     }
 }
 
-/// Where a tile's sums go.
-struct Place<'a> {
-    i: usize,
-    j: usize,
-    n: usize,
-    factor: i64,
-    sums: &'a mut [i64],
-}
-
-impl Place<'_> {
-    #[inline(always)]
-    fn add<const R: usize, const C: usize>(&mut self, tile: [[i64; C]; R]) {
-        for (row, sums) in tile.iter().enumerate() {
-            let from = (self.i + row) * self.n + self.j;
-            for (sum, &added) in self.sums[from..from + C].iter_mut().zip(sums) {
-                *sum = sum.wrapping_add(added.wrapping_mul(self.factor));
-            }
-        }
-    }
-}
-
-/// The sums of products of R rows from `i` on with C rows from `j` on, over the columns from `from`.
-#[inline(always)]
-fn tile<H: Halves, const R: usize, const C: usize, const LENGTH: usize>(
-    halves: H,
-    rows: &[Part],
+/// Where a tile is: its first rows, left and right, and its first column.
+struct Place {
     i: usize,
     j: usize,
     from: usize,
-) -> [[i64; C]; R] {
-    let mut left = [vectors::<H, LENGTH>(&rows[i], from); R];
-    for row in 1..R {
-        left[row] = vectors::<H, LENGTH>(&rows[i + row], from);
-    }
-    let mut right = [vectors::<H, LENGTH>(&rows[j], from); C];
-    for row in 1..C {
-        right[row] = vectors::<H, LENGTH>(&rows[j + row], from);
-    }
-    let mut sums = [[<H::Sums as bytemuck::Zeroable>::zeroed(); C]; R];
-    for step in 0..2 * LENGTH / size_of::<H::Numbers>() {
-        for (sums, left) in sums.iter_mut().zip(&left) {
-            for (sum, right) in sums.iter_mut().zip(&right) {
-                *sum = halves.multiply_add(*sum, left[step], right[step]);
+}
+
+impl Place {
+    /// Adds the products of R rows with C rows over `LENGTH` columns to the tile's vectors.
+    #[inline(always)]
+    fn add<H: Halves, const R: usize, const C: usize, const LENGTH: usize>(
+        &self,
+        halves: H,
+        rows: &[Part],
+        tile: &mut [H::Sums],
+    ) {
+        let mut left = [vectors::<H, LENGTH>(&rows[self.i], self.from); R];
+        for row in 1..R {
+            left[row] = vectors::<H, LENGTH>(&rows[self.i + row], self.from);
+        }
+        let mut right = [vectors::<H, LENGTH>(&rows[self.j], self.from); C];
+        for row in 1..C {
+            right[row] = vectors::<H, LENGTH>(&rows[self.j + row], self.from);
+        }
+        let mut sums = [[<H::Sums as bytemuck::Zeroable>::zeroed(); C]; R];
+        for (sums, tile) in sums.iter_mut().zip(tile.chunks_exact(C)) {
+            sums.copy_from_slice(tile);
+        }
+        for step in 0..steps::<H>(LENGTH) {
+            for (sums, left) in sums.iter_mut().zip(&left) {
+                for (sum, right) in sums.iter_mut().zip(&right) {
+                    *sum = halves.multiply_add(*sum, left[step], right[step]);
+                }
             }
         }
-    }
-    let mut totals = [[0; C]; R];
-    for (totals, sums) in totals.iter_mut().zip(&sums) {
-        for (total, sums) in totals.iter_mut().zip(sums) {
-            *total = total_of::<H>(sums);
+        for (sums, tile) in sums.iter().zip(tile.chunks_exact_mut(C)) {
+            tile.copy_from_slice(sums);
         }
     }
-    totals
 }
 
 #[inline(always)]
 fn vectors<H: Halves, const LENGTH: usize>(part: &Part, from: usize) -> &[H::Numbers] {
-    let numbers: &[i16; LENGTH] =
-        part.0[from..from + LENGTH].try_into().expect("the range has that length");
-    bytemuck::cast_slice(numbers)
+    bytemuck::cast_slice(&part.0[from / 2..(from + LENGTH) / 2])
 }
 
 #[inline(always)]
@@ -297,9 +389,9 @@ mod tests {
         }
         let values = rows.iter().flatten();
         let greatest = values.map(|value| value.unsigned_abs()).max().unwrap_or(0);
-        for set in simd::all() {
+        for set in HalvesSet::all() {
             let mut sums = vec![0; n * n];
-            let found = simd::run_halves(set, Products { rows: &slices, sums: &mut sums });
+            let found = set.run(Products { rows: &slices, sums: &mut sums });
             assert_eq!(found, greatest, "{set:?}");
             for i in 0..n {
                 let upper = i * n + i..i * n + n;
@@ -332,7 +424,7 @@ mod tests {
     #[test]
     fn products_of_extremes_do_not_overflow() {
         let small = SMALL_MAX as i32;
-        let usual = USUAL_LIMIT as i32;
+        let usual = 1 << 23;
         for extreme in [small, small + 1, usual - 1, usual, LIMIT - 1, LIMIT - 2048, LIMIT - 2049] {
             let nearby = extreme - (extreme & 4095) - 2048;
             let constants = [extreme, -extreme, nearby, -nearby, nearby - 1, 1 - nearby];

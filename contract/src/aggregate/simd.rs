@@ -51,15 +51,77 @@ pub(super) trait WithHalves {
     fn with_halves<H: Halves>(self, halves: H) -> Self::Output;
 }
 
-/// Runs a kernel over 16-bit numbers with an instruction set.
-#[inline]
-pub(super) fn run_halves<K: WithHalves>(arch: Arch, kernel: K) -> K::Output {
-    match arch {
+/// The instructions for a kernel over 16-bit numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum HalvesSet {
+    #[cfg(target_arch = "x86_64")]
+    DotProducts(pulp::x86::V4, DotProducts),
+    #[cfg(target_arch = "x86_64")]
+    V4(pulp::x86::V4),
+    #[cfg(target_arch = "x86_64")]
+    V3(pulp::x86::V3),
+    Portable,
+}
+
+impl HalvesSet {
+    /// The fastest that this machine has.
+    #[inline]
+    pub(super) fn best() -> Self {
+        match Arch::new() {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V4(simd) => {
+                DotProducts::try_new().map_or(Self::V4(simd), |dot| Self::DotProducts(simd, dot))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(simd) => Self::V3(simd),
+            _ => Self::Portable,
+        }
+    }
+
+    /// Runs a kernel.
+    #[inline]
+    pub(super) fn run<K: WithHalves>(self, kernel: K) -> K::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::DotProducts(simd, dot) => dot.vectorize(Held { halves: simd, kernel }),
+            #[cfg(target_arch = "x86_64")]
+            Self::V4(simd) => simd.vectorize(Held { halves: simd, kernel }),
+            #[cfg(target_arch = "x86_64")]
+            Self::V3(simd) => simd.vectorize(Held { halves: simd, kernel }),
+            Self::Portable => kernel.with_halves(Portable),
+        }
+    }
+
+    /// All that this machine has, for tests that they agree.
+    #[cfg(test)]
+    pub(super) fn all() -> Vec<Self> {
+        let mut sets = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
-        Arch::V4(simd) => simd.vectorize(Held { halves: simd, kernel }),
-        #[cfg(target_arch = "x86_64")]
-        Arch::V3(simd) => simd.vectorize(Held { halves: simd, kernel }),
-        _ => kernel.with_halves(Portable),
+        {
+            let v4 = pulp::x86::V4::try_new();
+            sets.extend(pulp::x86::V3::try_new().map(Self::V3));
+            sets.extend(v4.map(Self::V4));
+            let both = v4.zip(DotProducts::try_new());
+            sets.extend(both.map(|(simd, dot)| Self::DotProducts(simd, dot)));
+        }
+        sets
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pulp::simd_type! {
+    /// The instructions of V4 that kernels over [`Halves`] use, and the one that multiplies and adds
+    /// at once, which the compiler then makes of the two.
+    pub(super) struct DotProducts {
+        avx: "avx",
+        avx2: "avx2",
+        fma: "fma",
+        avx512f: "avx512f",
+        avx512bw: "avx512bw",
+        avx512cd: "avx512cd",
+        avx512dq: "avx512dq",
+        avx512vl: "avx512vl",
+        avx512vnni: "avx512vnni",
     }
 }
 

@@ -55,8 +55,8 @@ pub fn observe(policy: &HistoryPolicy, seed: &Digest, rows: &[Row<'_>]) -> Optio
     let parameters = rows.first()?.values.len();
     assert!(rows.iter().all(|row| row.values.len() == parameters), "updates have one length");
     let width = width(policy, parameters);
-    let mut sketches: Vec<Vec<i64>> =
-        rows.par_iter().map(|row| project(row.values, width, seed)).collect();
+    let values: Vec<&[i32]> = rows.iter().map(|row| row.values).collect();
+    let mut sketches = project(&values, width, seed);
     let entering: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].enters).collect();
     if entering.len() < MEMBERS_MIN {
         return None;
@@ -86,61 +86,87 @@ pub(super) fn values(sketch: &[u8]) -> Vec<i16> {
     sketch.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
 }
 
-/// Sums of at most 5·10^7 values below 2^23 stay below 2^49.
-fn project(row: &[i32], width: usize, seed: &Digest) -> Vec<i64> {
-    if row.len() <= width {
-        return row.iter().map(|&value| i64::from(value)).collect();
+/// The rows' projections. Sums of at most 5·10^7 values below 2^23 stay below 2^49.
+fn project(rows: &[&[i32]], width: usize, seed: &Digest) -> Vec<Vec<i64>> {
+    let parameters = rows.first().map_or(0, |row| row.len());
+    if parameters <= width {
+        return rows
+            .iter()
+            .map(|row| row.iter().map(|&value| i64::from(value)).collect())
+            .collect();
     }
     let key = u64::from_le_bytes(seed.0[..8].try_into().expect("a digest has 32 bytes"));
-    // Every block takes one draw for its turn, and one for the signs of each 64 values.
-    let draws = (BLOCKS * (1 + width.div_ceil(SIGNS))) as u64;
-    let parts = row.par_chunks(BLOCKS * width).enumerate();
-    let project =
-        |(part, row)| simd::run(Projection { row, width, key, draw: part as u64 * draws });
-    parts.map(project).reduce(
-        || vec![0; width],
-        |mut sums, added| {
+    let length = BLOCKS * width;
+    let (parts, groups) = (parameters.div_ceil(length), rows.len().div_ceil(ROWS));
+    let start = || vec![0i64; rows.len() * width];
+    let add = |mut sums: Vec<i64>, task: usize| {
+        let (part, group) = (task / groups, task % groups);
+        let columns = part * length..parameters.min((part + 1) * length);
+        let members = group * ROWS..rows.len().min((group + 1) * ROWS);
+        let projected = &mut sums[members.start * width..members.end * width];
+        let rows: Vec<&[i32]> = rows[members].iter().map(|row| &row[columns.clone()]).collect();
+        // Every block takes one draw for its turn, and one for the signs of each 64 values.
+        let draw = (part * BLOCKS * (1 + width.div_ceil(SIGNS))) as u64;
+        simd::run(Projection { rows: &rows, width, key, draw, sums: projected });
+        sums
+    };
+    let sums =
+        (0..parts * groups).into_par_iter().fold(start, add).reduce(start, |mut sums, added| {
             sums.iter_mut().zip(added).for_each(|(sum, added)| *sum += added);
             sums
-        },
-    )
+        });
+    sums.chunks(width).map(<[i64]>::to_vec).collect()
 }
 
 /// Blocks whose signed values are summed in 32 bits: 2^8 of them, each below 2^23.
 const BLOCKS: usize = 256;
 /// Values whose signs are one draw.
 const SIGNS: usize = 64;
+/// Rows that are read side by side. One after the other would wait for its own sums: they lie across
+/// those that were written a block before.
+const ROWS: usize = 8;
 
-/// At most `BLOCKS` blocks of a row.
+/// At most `BLOCKS` blocks of at most `ROWS` rows.
 struct Projection<'a> {
-    row: &'a [i32],
+    rows: &'a [&'a [i32]],
     width: usize,
     key: u64,
     /// The first draw's number.
     draw: u64,
+    /// `width` numbers for each row, to which its projection is added.
+    sums: &'a mut [i64],
 }
 
 impl WithSimd for Projection<'_> {
-    type Output = Vec<i64>;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Vec<i64> {
-        let Self { row, width, key, mut draw } = self;
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { rows, width, key, mut draw, sums } = self;
         let mut next = || {
             draw = draw.wrapping_add(1);
             splitmix64(key, draw.wrapping_sub(1))
         };
         // Number j + turn, which is taken modulo the width only at the end.
-        let mut turned = vec![0i32; 2 * width];
-        for block in row.chunks(width) {
-            let turn = (next() % width as u64) as usize;
-            let targets = turned[turn..turn + block.len()].chunks_mut(SIGNS);
-            for (values, targets) in block.chunks(SIGNS).zip(targets) {
-                add_signed(values, next(), targets);
+        let mut turned = vec![0i32; rows.len() * 2 * width];
+        let columns = rows.first().map_or(0, |row| row.len());
+        for from in (0..columns).step_by(width) {
+            let (turn, end) = ((next() % width as u64) as usize, columns.min(from + width));
+            for at in (from..end).step_by(SIGNS) {
+                let (signs, stretch) = (next(), at..end.min(at + SIGNS));
+                let target = turn + at - from;
+                for (row, turned) in rows.iter().zip(turned.chunks_mut(2 * width)) {
+                    let values = &row[stretch.clone()];
+                    add_signed(values, signs, &mut turned[target..target + values.len()]);
+                }
             }
         }
-        let (low, high) = turned.split_at(width);
-        low.iter().zip(high).map(|(&low, &high)| i64::from(low) + i64::from(high)).collect()
+        for (sums, turned) in sums.chunks_mut(width).zip(turned.chunks(2 * width)) {
+            let (low, high) = turned.split_at(width);
+            for (sum, (&low, &high)) in sums.iter_mut().zip(low.iter().zip(high)) {
+                *sum += i64::from(low) + i64::from(high);
+            }
+        }
     }
 }
 
@@ -213,8 +239,8 @@ mod tests {
                     .collect();
                 for row in [constant, vec![-LIMIT; d], mixed] {
                     assert_eq!(
-                        project(&row, width, &seed),
-                        twin(&row, width, &seed),
+                        project(&[&row], width, &seed),
+                        [twin(&row, width, &seed)],
                         "{width} {d}"
                     );
                 }
@@ -238,6 +264,6 @@ mod tests {
                 }
             })
             .collect();
-        assert_eq!(project(&row, width, &seed), vec![1_000 * i64::from(LIMIT); width]);
+        assert_eq!(project(&[&row], width, &seed), [vec![1_000 * i64::from(LIMIT); width]]);
     }
 }
