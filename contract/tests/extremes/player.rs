@@ -160,6 +160,7 @@ impl Player {
                         candidate: candidate.model,
                         loss_micro: if high { LOSS_MICRO_MAX } else { 0 },
                         num_examples,
+                        classes: Vec::new(),
                     }
                 };
                 let scores = open.candidates.iter().enumerate().map(of).collect();

@@ -62,6 +62,7 @@ pub fn full(members: usize) -> TaskSpec {
                 limit_milli: 6_000,
                 return_micro: Some(1_800),
             }),
+            classes: Vec::new(),
         }),
         updates_min: members as u32 - byzantine,
         commit_window_ms: 1_000,
