@@ -209,7 +209,8 @@ fn the_class_that_is_poisoned_is_named_and_nothing_else_changes() {
         }
         assert_eq!(reports, evaluated(&scenario));
         // What is called benign by them is malignant.
-        let hostile = |id| scenario.hostile.iter().any(|&k| scenario.names[k] == *MemberId::as_str(id));
+        let hostile =
+            |id| scenario.hostile.iter().any(|&k| scenario.names[k] == *MemberId::as_str(id));
         let mut of_hostile = named.iter().filter(|(id, _)| hostile(id)).peekable();
         assert!(of_hostile.peek().is_some(), "{named:?}");
         for (_, found) in of_hostile {
@@ -238,7 +239,8 @@ fn a_class_without_rows_has_no_loss_and_liars_keep_their_counts() {
     // A trainer that turns its losses round.
     let scenario = drifting(1, Evaluations::Inverted, 3);
     let trainers = scenario.trainers();
-    let liar = trainers.iter().find(|trainer| trainer.coalition.is_some()).expect("four are hostile");
+    let liar =
+        trainers.iter().find(|trainer| trainer.coalition.is_some()).expect("four are hostile");
     let members: Vec<MemberId> =
         scenario.names.iter().map(|name| MemberId::new(name).expect("a good id")).collect();
     let member = members[0].clone();

@@ -131,8 +131,7 @@ fn people_score_at_the_command_line_and_are_told_what_is_wrong() {
 fn losses_by_class_come_from_programs_and_from_files_and_are_shown() {
     let scripts = [SCORE_BY_CLASS, SCORE_BY_CLASS, SCORE_BY_CLASS, "cat >/dev/null; exit 1"];
     let classes = ["benign", "malignant"];
-    let consortium =
-        Consortium::start_with_evaluators_of(&classes, &scripts, 1, 600_000, 600_000);
+    let consortium = Consortium::start_with_evaluators_of(&classes, &scripts, 1, 600_000, 600_000);
     let told = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
     consortium.submit_all(RoundNumber(1));
     // The last hospital's people do what its program did not.
@@ -156,7 +155,11 @@ fn losses_by_class_come_from_programs_and_from_files_and_are_shown() {
     let list = ["evaluation", "submit", "probe", "--losses", "1,1", "--num-examples", "9"];
     let list = consortium.fedledger(3, &[&list[..], &["--round", "1"]].concat(), "");
     assert_eq!(list.status.code(), Some(2), "{}", told(&list));
-    assert!(told(&list).contains("asks for losses by class (benign, malignant)"), "{}", told(&list));
+    assert!(
+        told(&list).contains("asks for losses by class (benign, malignant)"),
+        "{}",
+        told(&list)
+    );
     let wrong = submit(&answer(r#""benign": 8"#));
     assert_eq!(wrong.status.code(), Some(2), "{}", told(&wrong));
     assert!(told(&wrong).contains("adds up to 8, `num_examples` is 9"), "{}", told(&wrong));

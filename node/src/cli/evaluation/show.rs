@@ -131,7 +131,7 @@ mod tests {
             without: None,
             with: None,
         };
-        let score = |loss_micro, malignant| CandidateScore {
+        let score = |loss_micro: u64, malignant: u64| CandidateScore {
             candidate: Digest::of(b"one"),
             loss_micro,
             num_examples: 9,
