@@ -95,8 +95,7 @@ pub fn consortium(source: &Source, seed: u64) -> Result<Scenario, RunError> {
 /// # Errors
 /// When they are more than there are, or unknown.
 pub fn with_parts(source: &Source, mut scenario: Scenario) -> Result<Built, RunError> {
-    let classes = scenario.sites[0].train.class_names.len();
-    if let Some((found, allowed)) = source.scenario.contract.classes_fault(classes) {
+    if let Some((found, allowed)) = source.scenario.contract.classes_fault(&scenario) {
         return Err(source.fault("contract.classes", found, &allowed).into());
     }
     let groups = draw_groups(source, &scenario)?;

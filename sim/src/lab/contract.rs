@@ -196,11 +196,12 @@ impl ContractChoice {
         }
     }
 
-    /// What is wrong with the classes for data of `classes` classes, and what is allowed.
-    pub fn classes_fault(&self, classes: usize) -> Option<(String, String)> {
+    /// What is wrong with the classes for the data of `scenario`, and what is allowed.
+    pub fn classes_fault(&self, scenario: &Scenario) -> Option<(String, String)> {
         if self.classes.is_empty() {
             return None;
         }
+        let classes = scenario.sites[0].train.class_names.len();
         let found = self.classes.len();
         if classes > CLASSES_MAX {
             let none = "none: this data has more classes than a task can name".to_owned();
@@ -213,13 +214,13 @@ impl ContractChoice {
         if let Err(fault) = check_classes(&self.classes) {
             return Some((fault.to_string(), "names that differ and can be printed".to_owned()));
         }
-        let evaluates = match self.harm {
-            Some(switch) => switch.value().is_some(),
-            None => self.profile == Profile::Evaluated,
-        };
-        let allowed =
-            "a contract whose members score candidates: `evaluated`, or `harm`".to_owned();
-        (!evaluates).then(|| ("names of classes that nobody scores".to_owned(), allowed))
+        // Whether the profile has candidates scored depends on members and rounds.
+        if self.task(scenario, 0).is_ok_and(|task| task.evaluation.is_none()) {
+            let found = "names of classes, and nobody scores candidates".to_owned();
+            let allowed = "`evaluated` with members and rounds enough for it, or `harm`".to_owned();
+            return Some((found, allowed));
+        }
+        None
     }
 
     /// The task for `scenario` under these settings. With the attackers absent it is the same

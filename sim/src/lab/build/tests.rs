@@ -248,7 +248,7 @@ fn classes_are_as_many_as_the_data_has_and_somebody_scores_them() {
     let text = |contract: &str| {
         let plain = "profile = \"plain\"\n";
         assert!(CHANGING.contains(plain));
-        CHANGING.replace(plain, contract)
+        CHANGING.replace(plain, contract).replace("rounds = 6\n", "rounds = 63\n")
     };
     let line = CHANGING.lines().position(|line| line == "[contract]").expect("it has one") + 3;
     for (contract, words) in [
@@ -262,7 +262,7 @@ fn classes_are_as_many_as_the_data_has_and_somebody_scores_them() {
         ),
         (
             "profile = \"balanced\"\nclasses = [\"a\", \"b\"]\n",
-            "`contract.classes`: names of classes that nobody scores; allowed: a contract whose",
+            "`contract.classes`: names of classes, and nobody scores candidates; allowed: `evaluated`",
         ),
         (
             "profile = \"evaluated\"\nclasses = [\"a\"]\n",
