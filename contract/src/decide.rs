@@ -282,7 +282,8 @@ impl Case<'_> {
         if let Some(cell) = &without {
             self.admission.leave_out(cell);
         }
-        self.admission.heed(self.round.harm.clone(), self.round.returning.clone());
+        let (harm, returning) = (self.round.harm.clone(), self.round.returning.clone());
+        self.admission.heed(harm, returning, self.spec.classes());
         let mut judgement = self.admission.judge(rule);
         let aggregate = match judgement.aggregate.as_mut() {
             Ok(aggregate) => std::mem::take(aggregate),

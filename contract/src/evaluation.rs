@@ -20,13 +20,21 @@
 //! honest, whatever f liars say. It is a share of candidate 0's loss, for which the median of the
 //! e − f least stands, so that no liar makes it look small by a great loss; in millionths, at most
 //! [`RETURN_MICRO_MAX`] either way, so that one round of much use does not hide ten of harm.
+//!
+//! Where a task asks for losses by class, both say besides which class is harmed (`classes`). That
+//! decides nothing.
+
+mod classes;
 
 use fedledger_ledger::decision::Candidate;
 use fedledger_ledger::ids::MemberId;
+use fedledger_ledger::transaction::{CandidateScore, ClassLoss};
 
 use crate::history::{median_i64, Past};
 use crate::integer::{div_half_even, median_u64};
 use crate::records::{HarmRecord, ReturnRecord};
+
+pub use classes::{class_harm, class_return, most_harmed};
 
 /// Differences of loss below this many millionths are rounding.
 pub const FLOOR_MICRO: i64 = 20;
@@ -36,6 +44,29 @@ pub const SCORE_MILLI_MAX: i64 = 3_000;
 
 /// Most that one round's harm of a return counts, in millionths of the loss.
 pub const RETURN_MICRO_MAX: i64 = 10_000;
+
+/// What one evaluator that counts reported of a round's candidates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Who.
+    pub member: MemberId,
+    /// Its loss of each candidate, in millionths.
+    pub losses: Vec<u64>,
+    /// For each candidate its losses by class, in the task's order; none where the task asks for none.
+    pub classes: Vec<Vec<ClassLoss>>,
+}
+
+impl Evaluation {
+    /// What a member's scores say.
+    pub fn of(member: MemberId, scores: &[CandidateScore]) -> Self {
+        let classes = scores.iter().map(|score| score.classes.clone());
+        Self {
+            member,
+            losses: scores.iter().map(|score| score.loss_micro).collect(),
+            classes: classes.filter(|classes| !classes.is_empty()).collect(),
+        }
+    }
+}
 
 /// What a round's evaluations come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,22 +81,23 @@ pub struct Conclusion {
 
 /// Concludes a round's evaluations.
 ///
-/// `losses` are those of the evaluators that count, by member id, one for each of `candidates`. The
-/// model without the cell is up for choice only where `past` says that the harm of each of its
+/// `evaluations` are those that count, by member id, with one loss for each of `candidates`. The model
+/// without the cell is up for choice only where `past` says that the harm of each of its
 /// members has added up to half of the limit: honest hospitals with other patients often are in each
 /// other's way, and a model that goes on without them moves away from them, which makes them more so.
 pub fn conclude(
     candidates: &[Candidate],
-    losses: &[(MemberId, Vec<u64>)],
+    evaluations: &[Evaluation],
     past: Option<&Past>,
     f: usize,
 ) -> Conclusion {
     let suspected = candidates.iter().position(|candidate| candidate.without.is_some());
     let harm = suspected.and_then(|at| {
         let cell = candidates[at].without.as_deref().unwrap_or_default();
-        let outside = losses.iter().filter(|(id, _)| !cell.contains(id));
-        let pairs: Vec<(u64, u64)> = outside.map(|(_, row)| (row[0], row[at])).collect();
-        measure(&pairs, f).map(|harm| HarmRecord { cell: cell.to_vec(), ..harm })
+        let (outside, pairs) = outside_of(cell, evaluations, at);
+        let measured = measure(&pairs, f)?;
+        let (cell, classes) = (cell.to_vec(), classes::harm_by_class(&outside, at, f));
+        Some(HarmRecord { cell, classes, ..measured })
     });
     let told = |harm: &HarmRecord| past.is_some_and(|past| past.is_half_way(&harm.cell));
     let harmful = harm.as_ref().is_some_and(told);
@@ -73,14 +105,26 @@ pub fn conclude(
     // quarantine after it never is.
     let mixed = candidates.iter().position(|candidate| candidate.with.is_some());
     let count = suspected.filter(|_| !harmful).or(mixed).unwrap_or(candidates.len());
-    let rows: Vec<Vec<u64>> = losses.iter().map(|(_, row)| row.clone()).collect();
+    let rows: Vec<Vec<u64>> = evaluations.iter().map(|one| one.losses.clone()).collect();
     let returning = mixed.and_then(|at| {
         let cell = candidates[at].with.clone().unwrap_or_default();
-        let outside = losses.iter().filter(|(id, _)| !cell.contains(id));
-        let pairs: Vec<(u64, u64)> = outside.map(|(_, row)| (row[0], row[at])).collect();
-        measure_return(&pairs, f).map(|measured| ReturnRecord { cell, ..measured })
+        let (outside, pairs) = outside_of(&cell, evaluations, at);
+        let measured = measure_return(&pairs, f)?;
+        Some(ReturnRecord { cell, classes: classes::return_by_class(&outside, at, f), ..measured })
     });
     Conclusion { chosen: choose(&rows, count, f), harm, returning }
+}
+
+/// The evaluations of members outside of a cell, and of each the losses of candidates 0 and `at`.
+fn outside_of<'a>(
+    cell: &[MemberId],
+    evaluations: &'a [Evaluation],
+    at: usize,
+) -> (Vec<&'a Evaluation>, Vec<(u64, u64)>) {
+    let outside: Vec<&Evaluation> =
+        evaluations.iter().filter(|one| !cell.contains(&one.member)).collect();
+    let pairs = outside.iter().map(|one| (one.losses[0], one.losses[at])).collect();
+    (outside, pairs)
 }
 
 /// The candidate whose loss exceeds candidate 0's least, by the median over evaluators; the earlier
@@ -105,20 +149,41 @@ fn difference(a: u64, b: u64) -> i64 {
     i64::try_from(i128::from(a) - i128::from(b)).expect("losses are limited")
 }
 
-/// What evaluators measured, the least first; nothing with fewer than 2f + 1 of them.
-fn sorted_harms(harms: impl Iterator<Item = i64>, f: usize) -> Option<Vec<i64>> {
-    let mut harms: Vec<i64> = harms.collect();
+/// By how much the first of two losses is above the second, for each evaluator, the least first.
+fn harms(losses: impl Iterator<Item = (u64, u64)>) -> Vec<i64> {
+    let mut harms: Vec<i64> = losses.map(|(with, out)| difference(with, out)).collect();
     harms.sort_unstable();
-    Some(harms).filter(|harms| harms.len() > 2 * f)
+    harms
+}
+
+/// Of e sorted harms the median of the e − f least; nothing with fewer than 2f + 1 of them.
+fn least_median(harms: &[i64], f: usize) -> Option<i64> {
+    (harms.len() > 2 * f).then(|| median_i64(harms[..harms.len() - f].to_vec()))
+}
+
+/// Of e sorted harms the median of the e − f greatest, in millionths of the loss of candidate 0, the
+/// first of each pair of `losses`; nothing with fewer than 2f + 1 of them.
+fn greatest_share(harms: &[i64], losses: &[(u64, u64)], f: usize) -> Option<i64> {
+    let evaluators = harms.len();
+    if evaluators <= 2 * f {
+        return None;
+    }
+    let harm = median_i64(harms[f..].to_vec());
+    let mut usual: Vec<u64> = losses.iter().map(|&(out, _)| out).collect();
+    usual.sort_unstable();
+    let usual = median_u64(&usual[..evaluators - f]).unwrap_or(0).max(1);
+    let share = div_half_even(i128::from(harm) * 1_000_000, i128::from(usual));
+    // At most 10^18: losses are limited to 10^12.
+    Some(i64::try_from(share).expect("losses are limited"))
 }
 
 /// The harm of a cell: `losses` has, for each evaluator outside of it and not in quarantine, the
 /// loss with and without it, in millionths. Nothing with fewer than 2f + 1 of them.
 pub fn measure(losses: &[(u64, u64)], f: usize) -> Option<HarmRecord> {
-    let harms = sorted_harms(losses.iter().map(|&(with, out)| difference(with, out)), f)?;
+    let harms = harms(losses.iter().copied());
+    let harm_micro = least_median(&harms, f)?;
     let evaluators = harms.len();
     let agreeing = harms.iter().filter(|&&harm| harm > 0).count() as u32;
-    let harm_micro = median_i64(harms[..evaluators - f].to_vec());
     let middle = median_i64(harms.clone());
     let away: Vec<i64> = harms.iter().map(|harm| (harm - middle).abs()).collect();
     let most = 3 * (median_i64(away.clone()) + FLOOR_MICRO);
@@ -129,23 +194,18 @@ pub fn measure(losses: &[(u64, u64)], f: usize) -> Option<HarmRecord> {
     let score = div_half_even(i128::from(harm_micro) * 1000 * quarters, spread);
     let limit = i128::from(SCORE_MILLI_MAX);
     let score_milli = score.clamp(-limit, limit) as i64;
-    let (evaluators, cell) = (evaluators as u32, Vec::new());
-    Some(HarmRecord { cell, harm_micro, score_milli, agreeing, evaluators })
+    let (evaluators, cell, classes) = (evaluators as u32, Vec::new(), Vec::new());
+    Some(HarmRecord { cell, harm_micro, score_milli, agreeing, evaluators, classes })
 }
 
 /// The harm of a return: `losses` has, for each evaluator that is not in quarantine, the loss without
 /// and with these members, in millionths. Nothing with fewer than 2f + 1 of them.
 pub fn measure_return(losses: &[(u64, u64)], f: usize) -> Option<ReturnRecord> {
-    let harms = sorted_harms(losses.iter().map(|&(out, with)| difference(with, out)), f)?;
-    let evaluators = harms.len();
-    let harm = median_i64(harms[f..].to_vec());
-    let mut usual: Vec<u64> = losses.iter().map(|&(out, _)| out).collect();
-    usual.sort_unstable();
-    let usual = median_u64(&usual[..evaluators - f]).unwrap_or(0).max(1);
-    let share = div_half_even(i128::from(harm) * 1_000_000, i128::from(usual));
-    let limit = i128::from(RETURN_MICRO_MAX);
-    let harm_micro = share.clamp(-limit, limit) as i64;
-    Some(ReturnRecord { cell: Vec::new(), harm_micro, evaluators: evaluators as u32 })
+    let harms = harms(losses.iter().map(|&(out, with)| (with, out)));
+    let share = greatest_share(&harms, losses, f)?;
+    let harm_micro = share.clamp(-RETURN_MICRO_MAX, RETURN_MICRO_MAX);
+    let (evaluators, cell, classes) = (losses.len() as u32, Vec::new(), Vec::new());
+    Some(ReturnRecord { cell, harm_micro, evaluators, classes })
 }
 
 #[cfg(test)]

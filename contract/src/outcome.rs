@@ -72,6 +72,12 @@ pub enum DecisionFault {
         /// Whose verdict.
         member: MemberId,
     },
+    /// A verdict names a class as harmed that is none of the task's.
+    #[error("the verdict on `{member}` names a class that is none of the task's")]
+    WrongClass {
+        /// Whose verdict.
+        member: MemberId,
+    },
     /// A verdict lists measures twice or out of order.
     #[error("the verdict on `{member}` does not list its measures once each in order")]
     WrongMeasures {
@@ -100,7 +106,7 @@ pub(crate) fn apply_decision(
         }
         Decision::Outcome { result, verdicts, deviations, .. } => {
             check_result(&spec, &round, result)?;
-            check_verdicts(&round, verdicts)?;
+            check_verdicts(&spec, &round, verdicts)?;
             let deviations = deviations.as_deref();
             check_deviations(&spec, &round, result, deviations)?;
             finish(context, task, result.clone(), verdicts, Origin::Decision(deviations));
@@ -217,7 +223,11 @@ fn check_result(
     Ok(())
 }
 
-fn check_verdicts(round: &RoundRecord, verdicts: &[UpdateVerdict]) -> Result<(), DecisionFault> {
+fn check_verdicts(
+    spec: &TaskSpec,
+    round: &RoundRecord,
+    verdicts: &[UpdateVerdict],
+) -> Result<(), DecisionFault> {
     let expected = round.roster.iter().map(|line| (&line.member, line.update));
     if !verdicts.iter().map(|verdict| (&verdict.member, verdict.update)).eq(expected) {
         let (expected, found) = (round.roster.len(), verdicts.len());
@@ -229,6 +239,13 @@ fn check_verdicts(round: &RoundRecord, verdicts: &[UpdateVerdict]) -> Result<(),
     };
     if let Some(verdict) = verdicts.iter().find(crowded) {
         return Err(DecisionFault::WrongCompany { member: verdict.member.clone() });
+    }
+    let unknown = |verdict: &&UpdateVerdict| {
+        let named = verdict.harmed_class.iter().chain(&verdict.return_harmed_class);
+        named.into_iter().any(|one| !spec.classes().contains(&one.class))
+    };
+    if let Some(verdict) = verdicts.iter().find(unknown) {
+        return Err(DecisionFault::WrongClass { member: verdict.member.clone() });
     }
     // Each measure at most once: this also bounds the length of the entry.
     let ordered = |measures: &[(Measure, u64)]| measures.windows(2).all(|two| two[0].0 < two[1].0);

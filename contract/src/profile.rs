@@ -187,7 +187,7 @@ pub fn apply(profile: Profile, task: TaskSpec, members: usize) -> TaskSpec {
 /// measured.
 fn evaluation(task: &TaskSpec) -> EvaluationSpec {
     let window_ms = task.decide_window_ms;
-    EvaluationSpec { candidates: Vec::new(), window_ms, harm: Some(HARM) }
+    EvaluationSpec { candidates: Vec::new(), window_ms, harm: Some(HARM), classes: Vec::new() }
 }
 
 /// What the settings of a task promise with `members` members, one sentence each.
@@ -234,6 +234,13 @@ pub fn bounds(task: &TaskSpec, members: usize) -> Vec<String> {
              when the other members find it better without them, and quarantined when that goes on; \
              it takes {} members outside of the cell that score every round",
             2 * f + 1
+        ));
+    }
+    if !task.classes().is_empty() {
+        said.push(format!(
+            "everybody tells the others its losses on {}, and how many held-out rows of each it has: \
+             that names the class that was harmed, and decides nothing",
+            task.classes().join(", ")
         ));
     }
     let limit = task.evaluation.as_ref().and_then(|evaluation| evaluation.harm?.return_micro);
@@ -294,5 +301,11 @@ mod tests {
         let evaluated = said(Profile::Evaluated).join("; ");
         assert!(evaluated.contains("it takes 9 members outside of the cell"), "{evaluated}");
         assert!(evaluated.contains("raises their loss by at most 0.18 %"), "{evaluated}");
+        assert!(!evaluated.contains("held-out rows of each"), "{evaluated}");
+        let mut task = apply(Profile::Evaluated, TaskSpec { rounds: 60, ..task(1, 3) }, 13);
+        let evaluation = task.evaluation.as_mut().expect("the profile evaluates");
+        evaluation.classes = vec!["benign".into(), "malignant".into()];
+        let by_class = bounds(&task, 13).join("; ");
+        assert!(by_class.contains("losses on benign, malignant, and how many"), "{by_class}");
     }
 }

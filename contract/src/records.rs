@@ -10,7 +10,7 @@ pub use chain::{
     TaskStatus,
 };
 pub use round::{
-    CommitmentRecord, EvaluationRecord, Exclusion, HarmRecord, PastRound, ReplayPlan, ReturnRecord,
-    RosterLine, RoundRecord,
+    ClassHarm, CommitmentRecord, EvaluationRecord, Exclusion, HarmRecord, PastRound, ReplayPlan,
+    ReturnRecord, RosterLine, RoundRecord,
 };
 pub use trust::{TrustRecord, TRUST_MICRO_INITIAL, TRUST_MICRO_ONE};

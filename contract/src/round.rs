@@ -7,6 +7,7 @@ mod finish;
 mod notice;
 mod recovery;
 mod release;
+mod scores;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub(crate) use finish::{finish, Origin};
 pub use notice::NOTICE_BASELINES;
 pub(crate) use recovery::{check_roll_back, roll_back};
 pub(crate) use release::release;
+pub use scores::check_scores;
 pub use submit::update_revealed;
 pub(crate) use submit::{apply_submission, record_equivocation};
 

@@ -3,7 +3,8 @@
 
 use fedledger_ledger::codec::to_canonical;
 use fedledger_ledger::limits::{
-    CANDIDATES_MAX, ROUNDS_MAX, TASK_BYTES_MAX, TEXT_BYTES_MAX, WINDOW_MS_MAX,
+    CANDIDATES_MAX, CLASSES_MAX, CLASSES_MIN, CLASS_NAME_BYTES_MAX, ROUNDS_MAX, TASK_BYTES_MAX,
+    TEXT_BYTES_MAX, WINDOW_MS_MAX,
 };
 use fedledger_ledger::task::{
     AggregationRule, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
@@ -92,6 +93,37 @@ pub enum TaskFault {
     HistoryTooFew {
         /// The task's f.
         byzantine: u32,
+    },
+    /// Losses by class are asked for one class, or for too many.
+    #[error(
+        "evaluation.classes has {found} names, expected {CLASSES_MIN} to {CLASSES_MAX}, or none"
+    )]
+    ClassCount {
+        /// Number of names.
+        found: usize,
+    },
+    /// A class has no name, or too long a one.
+    #[error(
+        "evaluation.classes: name {position} is {found} bytes long, expected 1 to \
+         {CLASS_NAME_BYTES_MAX}"
+    )]
+    ClassNameLength {
+        /// Which, from 1.
+        position: usize,
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// A class's name cannot stand in a sentence.
+    #[error("evaluation.classes: name {position} has a control character")]
+    ClassNameControl {
+        /// Which, from 1.
+        position: usize,
+    },
+    /// Two classes have one name.
+    #[error("evaluation.classes has `{name}` twice")]
+    RepeatedClass {
+        /// The name.
+        name: String,
     },
     /// A rule is offered twice.
     #[error("a rule is offered twice as a candidate")]
@@ -187,6 +219,30 @@ fn check_harm(spec: &TaskSpec, policy: &HarmPolicy) -> Result<(), TaskFault> {
     in_range("return_micro", limit, 0, RETURN_MICRO_MAX as u64)
 }
 
+/// Checks the names of the classes for which evaluators are to report a loss too.
+///
+/// # Errors
+/// When they are too few, too many, alike, or cannot be read in a sentence.
+pub fn check_classes(classes: &[String]) -> Result<(), TaskFault> {
+    let found = classes.len();
+    if found != 0 && !(CLASSES_MIN..=CLASSES_MAX).contains(&found) {
+        return Err(TaskFault::ClassCount { found });
+    }
+    for (at, name) in classes.iter().enumerate() {
+        let (position, found) = (at + 1, name.len());
+        if !(1..=CLASS_NAME_BYTES_MAX).contains(&found) {
+            return Err(TaskFault::ClassNameLength { position, found });
+        }
+        if name.chars().any(char::is_control) {
+            return Err(TaskFault::ClassNameControl { position });
+        }
+        if classes[..at].contains(name) {
+            return Err(TaskFault::RepeatedClass { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
 fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
     let needed = 2 * u64::from(spec.byzantine) + 1;
     if u64::from(spec.updates_min) < needed {
@@ -198,6 +254,7 @@ fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
         in_range("window_ms of the evaluation", evaluation.window_ms, 1, WINDOW_MS_MAX)?;
         rules.extend(&evaluation.candidates);
         evaluation.harm.as_ref().map_or(Ok(()), |policy| check_harm(spec, policy))?;
+        check_classes(&evaluation.classes)?;
         // The model without the suspected cell is one more, that with members in quarantine another.
         let returns = evaluation.harm.and_then(|policy| policy.return_micro);
         let more = usize::from(evaluation.harm.is_some()) + usize::from(returns.is_some());

@@ -162,6 +162,26 @@ pub enum Measure {
     ReturnRounds,
 }
 
+/// The class on which something raises the loss most, as evaluators measured it; how it is found says
+/// `fedledger_contract::evaluation`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct HarmedClass {
+    /// Its name in the task.
+    #[n(0)]
+    pub class: String,
+    /// By how much, in millionths of the unit that whoever holds this says.
+    #[n(1)]
+    pub harm_micro: u64,
+    /// How many evaluators measured that the loss on it rises.
+    #[n(2)]
+    pub agreeing: u32,
+    /// How many evaluators hold examples of it.
+    #[n(3)]
+    pub evaluators: u32,
+}
+
 /// The verdict on one update with what it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(map)]
@@ -197,6 +217,16 @@ pub struct UpdateVerdict {
     #[n(9)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub together_with: Option<Vec<MemberId>>,
+    /// The class on which the suspected cell that the member is in raises the loss most in this
+    /// round, in millionths; none when no class is found harmed or nobody asked.
+    #[n(10)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harmed_class: Option<HarmedClass>,
+    /// The class on which the member's return from quarantine would raise the loss most in this
+    /// round, in millionths of that loss; none likewise.
+    #[n(11)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_harmed_class: Option<HarmedClass>,
 }
 
 /// What a round adds to the history of one member: its update's deviation from the round's centre,

@@ -130,6 +130,34 @@ pub enum Rejection {
         #[n(0)]
         max: u64,
     },
+    /// A score has not one loss for each class of the task.
+    #[n(24)]
+    WrongClasses {
+        /// Number of the task's classes; 0 where it asks for none.
+        #[n(0)]
+        expected: u64,
+    },
+    /// The examples of a score's classes do not add up to its `num_examples`.
+    #[n(25)]
+    ClassExamplesSum {
+        /// The score's `num_examples`.
+        #[n(0)]
+        num_examples: u64,
+    },
+    /// A score has a loss on a class of which it has no example.
+    #[n(26)]
+    ClassWithoutExamples {
+        /// The class.
+        #[n(0)]
+        class: String,
+    },
+    /// The number of examples of a class is not the same for each candidate.
+    #[n(27)]
+    ClassExamplesDiffer {
+        /// The class.
+        #[n(0)]
+        class: String,
+    },
 }
 
 /// What became of a transaction in a block.

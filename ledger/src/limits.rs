@@ -36,6 +36,12 @@ pub const PARAMETERS_MAX: u64 = 50_000_000;
 pub const TEXT_BYTES_MAX: usize = 1_024;
 /// Most candidate aggregates that evaluators are asked to score in one round.
 pub const CANDIDATES_MAX: usize = 8;
+/// Fewest classes that evaluators report a loss for, where a task asks for it: one is the whole.
+pub const CLASSES_MIN: usize = 2;
+/// Most classes that evaluators report a loss for: each says a little more of a hospital's patients.
+pub const CLASSES_MAX: usize = 16;
+/// Longest name of a class in bytes. It is printed in a sentence.
+pub const CLASS_NAME_BYTES_MAX: usize = 64;
 /// Largest `num_examples` a member may declare: far above any hospital, far below overflow.
 pub const NUM_EXAMPLES_MAX: u64 = 1 << 40;
 /// Longest update or model blob in bytes: `PARAMETERS_MAX` values of four bytes and the header.

@@ -254,6 +254,12 @@ pub struct EvaluationSpec {
     #[n(2)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harm: Option<HarmPolicy>,
+    /// Names of the classes for which evaluators report a loss too, in the order in which they do;
+    /// none where nobody asks. What they say of a class is evidence and decides nothing.
+    #[n(3)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 /// When members are suspected of acting together without a baseline, and when the harm that
@@ -343,6 +349,11 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
+    /// The classes for which evaluators report a loss too; none where nobody asks.
+    pub fn classes(&self) -> &[String] {
+        self.evaluation.as_ref().map_or(&[], |evaluation| &evaluation.classes)
+    }
+
     /// d: the number of parameters over all tensors, or `None` when it overflows.
     pub fn parameters(&self) -> Option<u64> {
         self.tensors.iter().try_fold(0u64, |sum, tensor| sum.checked_add(tensor.elements()?))

@@ -27,8 +27,21 @@ pub struct TrainingClaims {
     pub clip_micro: u64,
 }
 
-/// One evaluator's score of one candidate on private held-out data.
+/// One evaluator's loss of one candidate on its held-out examples of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct ClassLoss {
+    /// Mean loss over these examples, in millionths; 0 where there are none.
+    #[n(0)]
+    pub loss_micro: u64,
+    /// Number of these examples.
+    #[n(1)]
+    pub num_examples: u64,
+}
+
+/// One evaluator's score of one candidate on private held-out data.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(map)]
 #[serde(deny_unknown_fields)]
 pub struct CandidateScore {
@@ -41,6 +54,11 @@ pub struct CandidateScore {
     /// Number of held-out examples.
     #[n(2)]
     pub num_examples: u64,
+    /// The same for each class of the task, in the task's order; none where it asks for none.
+    #[n(3)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassLoss>,
 }
 
 /// What a transaction does.

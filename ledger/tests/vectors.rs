@@ -10,7 +10,7 @@ use fedledger_ledger::log::{
     consistency_path, inclusion_path, leaf_hash, root_of, verify_consistency, verify_inclusion,
 };
 use fedledger_ledger::state::MemoryState;
-use fedledger_ledger::transaction::{Action, Transaction};
+use fedledger_ledger::transaction::{Action, ClassLoss, Transaction};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -117,6 +117,21 @@ fn transactions() {
             Transaction::from_bytes(&bytes(case, "bytes")).is_ok_and(|tx| tx.is_signed_by(&key));
         assert!(!accepted, "{} was accepted", case["what"]);
     }
+}
+
+#[test]
+fn an_evaluation_by_class_has_a_loss_and_a_count_for_each() {
+    let all = vectors("transactions");
+    let find = |what: &str| {
+        let case = list(&all, "valid").iter().find(|case| case["what"] == what).unwrap().clone();
+        let action = Transaction::from_bytes(&bytes(&case, "bytes")).unwrap().body.action;
+        let Action::SubmitEvaluation { scores, .. } = action else { panic!("{what}: no scores") };
+        scores
+    };
+    assert!(find("evaluation").iter().all(|score| score.classes.is_empty()));
+    let class = |loss_micro, num_examples| ClassLoss { loss_micro, num_examples };
+    let expected = [class(200_000, 40), class(1_634_000, 21), class(0, 0)];
+    assert!(find("evaluation by class").iter().all(|score| score.classes == expected));
 }
 
 #[test]

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context as _};
 use fedledger_contract::canonical::{FloatBits, Schema};
-use fedledger_contract::evaluation::conclude;
+use fedledger_contract::evaluation::{conclude, Evaluation};
 use fedledger_contract::records::{HarmRecord, TrustRecord};
 use fedledger_ledger::decision::{OutcomeResult, RoundFailure, UpdateVerdict};
 use fedledger_ledger::entry::Standing;
@@ -36,12 +36,12 @@ use fedledger_ledger::ids::{ChainId, Digest, MemberId, RoundNumber};
 use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::attack::{Knowledge, PublicRecord};
 use fedledger_sim::federation::{
-    hold_out, loss_micro, named_bits, reported, HeldOut, PlainAverage, RoundReport,
+    hold_out, losses, losses_by_class, named_bits, reported, HeldOut, PlainAverage, RoundReport,
 };
 use fedledger_sim::trainer::{train_round, LocalUpdate, RoundView as Known, Trainer};
 
 use self::hospital::Hospital;
-use crate::api::types::{EvaluationView, RoundView};
+use crate::api::types::RoundView;
 use crate::devnet::{Devnet, Plan, PlannedTask, Running};
 
 pub use self::interrupt::Cleanup;
@@ -212,13 +212,18 @@ impl NetworkRun {
             let Some(listed) = hospital.wait_for_candidates(round)? else { return Ok(()) };
             let trainer = &self.cast.trainers[k];
             let rows = self.held_out[k].rows_in(round.0);
-            let losses = listed.iter().map(|candidate| {
+            let models = listed.iter().map(|candidate| {
                 let model = hospital.canonical(&self.schema, &candidate.model)?;
-                let model = to_floats(&self.schema, &model);
-                Ok(loss_micro(trainer.spec.evaluate(&model, rows).log_loss))
+                Ok(to_floats(&self.schema, &model))
             });
-            let losses = losses.collect::<anyhow::Result<Vec<u64>>>()?;
-            let said = reported(trainer, &members, &listed, losses);
+            let models = models.collect::<anyhow::Result<Vec<_>>>()?;
+            let classes = self.cast.task.classes().len();
+            let measured = Evaluation {
+                member: hospital.member.clone(),
+                losses: losses(&trainer.spec, &models, rows),
+                classes: losses_by_class(&trainer.spec, &models, rows, classes),
+            };
+            let said = reported(trainer, &members, &listed, measured);
             hospital.submit_scores(round, &listed, &said, rows.rows() as u64)
         })?;
         Ok(())
@@ -284,23 +289,21 @@ impl NetworkRun {
             Some(OutcomeResult::Aggregated { .. }) => None,
             None => bail!("round {round} ended without an outcome"),
         };
-        let losses = self.counted(view);
-        let harm = measured(&self.cast.task, view, &losses);
+        let evaluations = self.counted(view);
+        let harm = measured(&self.cast.task, view, &evaluations);
         let (round, trust, model) = (round.0, trust?, self.model.0);
-        Ok(RoundReport { round, failure, verdicts, trust, model, losses, harm })
+        Ok(RoundReport { round, failure, verdicts, trust, model, evaluations, harm })
     }
 
-    /// The losses that counted, as the ledger has them: of members that were not in quarantine.
-    fn counted(&self, view: &RoundView) -> Vec<(MemberId, Vec<u64>)> {
+    /// The evaluations that counted, as the ledger has them: of members that were not in quarantine.
+    fn counted(&self, view: &RoundView) -> Vec<Evaluation> {
         let members = self.hospitals.iter().zip(&self.trust);
         let standing = |id: &MemberId| {
             let own = members.clone().find(|(hospital, _)| hospital.member == *id);
             own.is_some_and(|(_, trust)| trust.standing != Standing::Quarantine)
         };
         let counted = view.evaluations.iter().filter(|one| standing(&one.member));
-        let losses =
-            |one: &EvaluationView| one.scores.iter().map(|score| score.loss_micro).collect();
-        counted.map(|one| (one.member.clone(), losses(one))).collect()
+        counted.map(|one| Evaluation::of(one.member.clone(), &one.scores)).collect()
     }
 
     /// Waits until every node knows of the end of the last round and has the same model, and stops
@@ -359,15 +362,11 @@ fn create(
     Devnet::create(dir, &plan)
 }
 
-/// What the losses on the ledger say of a suspected cell, as the contract reckons it. The verdicts,
+/// What the evaluations on the ledger say of a suspected cell, as the contract reckons it. The verdicts,
 /// which the nodes made, say it too, and are compared as they are.
-fn measured(
-    task: &TaskSpec,
-    view: &RoundView,
-    losses: &[(MemberId, Vec<u64>)],
-) -> Option<HarmRecord> {
+fn measured(task: &TaskSpec, view: &RoundView, evaluations: &[Evaluation]) -> Option<HarmRecord> {
     // Whether the history has it chosen is nothing to what it measures.
-    conclude(&view.candidates, losses, None, task.byzantine as usize).harm
+    conclude(&view.candidates, evaluations, None, task.byzantine as usize).harm
 }
 
 /// Takes from every trainer's rows those that it scores candidates on, where the task has that.

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use fedledger_contract::canonical::{
     add_to_model, CanonicalError, FloatBits, NamedTensor, QuantiseError, Schema, SchemaError,
 };
+use fedledger_contract::evaluation::Evaluation;
 use fedledger_contract::history::Past;
 use fedledger_contract::judge::{
     judge, Content, RoundInputs, RoundJudgement, Submission, NORM_ROUNDS,
@@ -35,7 +36,9 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use thiserror::Error;
 
 pub use counterfactual::PlainAverage;
-pub use evaluation::{hold_out, loss_micro, reported, Evaluations, HeldOut, EVALUATION_SHARE};
+pub use evaluation::{
+    hold_out, loss_micro, losses, losses_by_class, reported, Evaluations, HeldOut, EVALUATION_SHARE,
+};
 
 use crate::attack::{Knowledge, PublicRecord};
 use crate::model::ModelSpec;
@@ -87,8 +90,8 @@ pub struct RoundReport {
     pub trust: Vec<TrustRecord>,
     /// Digest of the model after the round.
     pub model: Digest,
-    /// The evaluators' losses that counted, by member id, one for each candidate.
-    pub losses: Vec<(MemberId, Vec<u64>)>,
+    /// The evaluations that counted, by member id.
+    pub evaluations: Vec<Evaluation>,
     /// What the evaluators measured of the suspected cell, where the task has that.
     pub harm: Option<HarmRecord>,
 }
@@ -253,7 +256,7 @@ impl Federation {
             verdicts,
             trust: self.trust.clone(),
             model: self.schema.digest_of(&self.model)?,
-            losses: scored.losses,
+            evaluations: scored.evaluations,
             harm: scored.harm,
         })
     }

@@ -1,11 +1,13 @@
 //! A scenario through real nodes comes to the same bits as in process, a tampered one does not, and
 //! nothing of it stays behind.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use fedledger_contract::evaluation::Evaluation;
 use fedledger_ledger::decision::{Reason, UpdateVerdict};
 use fedledger_ledger::ids::{ChainId, MemberId};
 use fedledger_ledger::limits::LOSS_MICRO_MAX;
@@ -57,6 +59,7 @@ name = "iid"
 profile = "balanced"
 rule = { name = "centered_clipping", iterations = 3, radius_milli = 1000 }
 harm = { observed_rounds = 2, cosine_milli = 100, allowance_milli = 0, limit_milli = 2000 }
+classes = ["benign", "malignant"]
 
 [contract.history]
 sketch_width = 16
@@ -139,10 +142,15 @@ fn evaluations_come_to_the_same_bits_whoever_lies() {
     let mut nodes = start(folder.path(), cast(&source, &built));
     let (_, twin) = attacked_federation(&source, &built).expect("a good task");
     let (mut suspected, mut lied, mut struck) = (0, 0, 0);
+    let mut named = BTreeSet::new();
     let mut told = |report: &fedledger_sim::federation::RoundReport| {
         suspected += usize::from(report.harm.is_some());
         let lies = |losses: &[u64]| losses.contains(&LOSS_MICRO_MAX);
-        lied += report.losses.iter().filter(|(_, losses)| lies(losses)).count();
+        let by_class = |one: &Evaluation| one.classes.iter().all(|classes| classes.len() == 2);
+        assert!(report.evaluations.iter().all(by_class), "{:?}", report.evaluations);
+        let class = |verdict: &UpdateVerdict| Some(verdict.harmed_class.as_ref()?.class.clone());
+        named.extend(report.verdicts.iter().filter_map(class));
+        lied += report.evaluations.iter().filter(|one| lies(&one.losses)).count();
         let harmful = |verdict: &&UpdateVerdict| verdict.reason == Reason::HarmfulTogether;
         struck += report.verdicts.iter().filter(harmful).count();
     };
@@ -151,8 +159,10 @@ fn evaluations_come_to_the_same_bits_whoever_lies() {
         compared.step().unwrap_or_else(|error| panic!("{}", explain(error)));
     }
     nodes.stop().expect("every node ends in order");
-    let seen = format!("suspected {suspected}, lied {lied}, struck {struck}");
+    let seen = format!("suspected {suspected}, lied {lied}, struck {struck}, named {named:?}");
     assert!(suspected > 0 && lied > 0 && struck > 0, "too little was compared: {seen}");
+    // The nodes' verdicts on the two name the class that their turned labels harm most.
+    assert!(!named.is_empty(), "{seen}");
 }
 
 /// What stopped the nodes, with its causes.

@@ -260,7 +260,8 @@ impl Desk<'_> {
             let candidates = self.open.candidates.iter().enumerate();
             let score = |(at, candidate): (usize, &fedledger_ledger::decision::Candidate)| {
                 let loss_micro = loss(member, at);
-                CandidateScore { candidate: candidate.model, loss_micro, num_examples: 40 }
+                let (candidate, classes) = (candidate.model, Vec::new());
+                CandidateScore { candidate, loss_micro, num_examples: 40, classes }
             };
             candidates.map(score).collect()
         };

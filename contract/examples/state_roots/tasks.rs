@@ -61,7 +61,12 @@ pub fn tasks() -> Vec<TaskSpec> {
         stages: vec![PreAggregation::AdaptiveClipping, PreAggregation::Bucketing { size: 2 }],
         rule: Box::new(geometric.clone()),
     };
-    let measured = EvaluationSpec { candidates: Vec::new(), window_ms: 3_000, harm: Some(HARM) };
+    let measured = EvaluationSpec {
+        candidates: Vec::new(),
+        window_ms: 3_000,
+        harm: Some(HARM),
+        classes: Vec::new(),
+    };
     let examples =
         |task: TaskSpec| TaskSpec { weighting: Weighting::Examples, norm_band: None, ..task };
     let evaluated = EvaluationSpec {
@@ -73,6 +78,7 @@ pub fn tasks() -> Vec<TaskSpec> {
         ],
         window_ms: 3_000,
         harm: None,
+        classes: Vec::new(),
     };
     vec![
         task("bucketed", bucketed, LARGE),

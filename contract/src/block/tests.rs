@@ -264,6 +264,7 @@ fn transactions(ledger: &mut Ledger, step: &Step) -> Vec<Transaction> {
             candidate: candidate.model,
             loss_micro: u64::from(step.value),
             num_examples: 1,
+            classes: Vec::new(),
         });
         Action::SubmitEvaluation { task: task_id(), round: number, scores: scores.collect() }
     };
@@ -296,7 +297,12 @@ proptest! {
     #[test]
     fn random_schedules_never_panic_and_replay_to_the_same_roots(steps in steps()) {
         let candidates = vec![AggregationRule::Mean];
-        let evaluation = Some(EvaluationSpec { candidates, window_ms: EVALUATE_MS, harm: None });
+        let evaluation = Some(EvaluationSpec {
+            candidates,
+            window_ms: EVALUATE_MS,
+            harm: None,
+            classes: Vec::new(),
+        });
         let mut ledger = Ledger::new(5, vec![TaskSpec { evaluation, rounds: 4, ..task(1, 3) }]);
         for step in &steps {
             let transactions = transactions(&mut ledger, step);

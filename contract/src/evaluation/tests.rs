@@ -4,7 +4,9 @@ use fedledger_ledger::decision::Candidate;
 use fedledger_ledger::ids::{Digest, MemberId};
 use fedledger_ledger::task::AggregationRule;
 
-use super::{choose, conclude, measure, measure_return, RETURN_MICRO_MAX, SCORE_MILLI_MAX};
+use super::{
+    choose, conclude, measure, measure_return, Evaluation, RETURN_MICRO_MAX, SCORE_MILLI_MAX,
+};
 
 fn check(losses: &[&[u64]], f: usize, expected: usize) {
     let losses: Vec<Vec<u64>> = losses.iter().map(|row| row.to_vec()).collect();
@@ -79,8 +81,11 @@ fn the_model_with_members_in_quarantine_is_never_chosen() {
         without,
         with,
     };
-    let losses: Vec<(MemberId, Vec<u64>)> =
-        (2..7).map(|at| (id(at), vec![5_000, 6_000, 1_000])).collect();
+    let scored = |losses: &[u64]| -> Vec<Evaluation> {
+        let one = |at| Evaluation { member: id(at), losses: losses.to_vec(), classes: Vec::new() };
+        (2..7).map(one).collect()
+    };
+    let losses = scored(&[5_000, 6_000, 1_000]);
     let whole = candidate(0, None, None);
     let mixed = || candidate(2, None, Some(vec![id(0)]));
     let listed = [whole.clone(), candidate(1, Some(vec![id(1), id(2)]), None), mixed()];
@@ -89,8 +94,7 @@ fn the_model_with_members_in_quarantine_is_never_chosen() {
     let returning = found.returning.expect("five evaluators are enough");
     assert_eq!((returning.cell, returning.harm_micro), (vec![id(0)], -RETURN_MICRO_MAX));
     // Nor where nobody is suspected.
-    let losses: Vec<_> = losses.into_iter().map(|(id, row)| (id, vec![row[0], row[2]])).collect();
-    let found = conclude(&[whole, mixed()], &losses, None, 1);
+    let found = conclude(&[whole, mixed()], &scored(&[5_000, 1_000]), None, 1);
     assert_eq!((found.chosen, found.harm), (0, None));
     assert!(found.returning.is_some());
 }

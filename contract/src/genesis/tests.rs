@@ -79,14 +79,29 @@ fn rules_are_refused_where_their_precondition_fails() {
     );
     check_task(|t| t.rule = AggregationRule::Bulyan, "with 5 updates and f = 2");
     check_task(|t| t.rule = AggregationRule::GeometricMedian { iterations: 0 }, "iterations");
-    let evaluation =
-        |candidates, window_ms| Some(EvaluationSpec { candidates, window_ms, harm: None });
+    let evaluation = |candidates, window_ms| {
+        Some(EvaluationSpec { candidates, window_ms, harm: None, classes: Vec::new() })
+    };
     check_task(|t| t.evaluation = evaluation(vec![AggregationRule::Bulyan], EVALUATE_MS), "bulyan");
     check_task(|t| t.evaluation = evaluation(vec![], 0), "window_ms of the evaluation is 0");
     check_task(
         |t| t.evaluation = evaluation(vec![AggregationRule::TrimmedMean], EVALUATE_MS),
         "offered twice",
     );
+    for (classes, fault) in [
+        (vec!["a"], "evaluation.classes has 1 names, expected 2 to 16, or none"),
+        (vec!["a"; 17], "evaluation.classes has 17 names"),
+        (vec!["a", ""], "evaluation.classes: name 2 is 0 bytes long, expected 1 to 64"),
+        (vec!["a", "b\n"], "evaluation.classes: name 2 has a control character"),
+        (vec!["a", "b", "a"], "evaluation.classes has `a` twice"),
+    ] {
+        let of_classes = |task: &mut TaskSpec| {
+            let classes = classes.iter().map(ToString::to_string).collect();
+            let bare = evaluation(vec![], EVALUATE_MS);
+            task.evaluation = bare.map(|bare| EvaluationSpec { classes, ..bare });
+        };
+        check_task(of_classes, fault);
+    }
     // Five neighbours work for 7 updates, but not for the 5 that are left without two suspects.
     check_task(
         |t| {

@@ -155,6 +155,7 @@ fn harm_adds_up_over_the_allowance_and_shrinks_without_suspicion() {
         score_milli,
         agreeing: 9,
         evaluators: 9,
+        classes: Vec::new(),
     };
     let nobody = BTreeSet::new();
     let sum = |past: &Past, k| past.members[&member(k)].harm_milli;

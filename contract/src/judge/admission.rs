@@ -65,6 +65,8 @@ pub struct Admission {
     pub(super) harm: Option<HarmRecord>,
     /// What they measured of the return of members in quarantine.
     pub(super) returning: Option<ReturnRecord>,
+    /// The classes that these two are about.
+    pub(super) classes: Vec<String>,
 }
 
 /// Admits the updates of a round; see [the module's documentation](super).
@@ -106,6 +108,7 @@ pub fn admit(inputs: RoundInputs) -> Admission {
         past,
         harm: None,
         returning: None,
+        classes: Vec::new(),
     };
     admission.weigh();
     admission
@@ -282,10 +285,16 @@ impl Admission {
     }
 
     /// Heeds what the evaluators measured in this round of a suspected cell, and of the return of
-    /// members in quarantine.
-    pub fn heed(&mut self, harm: Option<HarmRecord>, returning: Option<ReturnRecord>) {
+    /// members in quarantine. `classes` are the task's.
+    pub fn heed(
+        &mut self,
+        harm: Option<HarmRecord>,
+        returning: Option<ReturnRecord>,
+        classes: &[String],
+    ) {
         self.harm = harm;
         self.returning = returning;
+        self.classes = classes.to_vec();
     }
 
     /// Number of updates that enter.

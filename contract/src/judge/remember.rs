@@ -7,6 +7,7 @@ use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::MemberId;
 
 use super::admission::{Admission, Line, Place};
+use crate::evaluation::most_harmed;
 use crate::history::{observe, Finding, HarmFinding, Past, Row};
 use crate::records::HarmRecord;
 
@@ -46,6 +47,7 @@ pub(super) fn remember(
     }
     say_harm(admission.harm.as_ref(), &past, &harmful, verdicts);
     say_return(&past, verdicts);
+    say_classes(admission, verdicts);
     Some(deviations)
 }
 
@@ -90,6 +92,21 @@ fn say_return(past: &Past, verdicts: &mut [UpdateVerdict]) {
         let micro = u64::try_from(measured.mean_micro).unwrap_or(0);
         verdict.measures.push((Measure::ReturnHarmMicro, micro));
         verdict.measures.push((Measure::ReturnRounds, u64::from(measured.rounds)));
+    }
+}
+
+/// Writes into the verdicts which class is harmed most by the cell, and would be by a return.
+fn say_classes(admission: &Admission, verdicts: &mut [UpdateVerdict]) {
+    let (names, f) = (&admission.classes, admission.terms.byzantine);
+    if let Some(harm) = &admission.harm {
+        let class = most_harmed(&harm.classes, names, f);
+        let of_cell = verdicts.iter_mut().filter(|verdict| harm.cell.contains(&verdict.member));
+        of_cell.for_each(|verdict| verdict.harmed_class.clone_from(&class));
+    }
+    if let Some(returning) = &admission.returning {
+        let class = most_harmed(&returning.classes, names, f);
+        let back = verdicts.iter_mut().filter(|verdict| returning.cell.contains(&verdict.member));
+        back.for_each(|verdict| verdict.return_harmed_class.clone_from(&class));
     }
 }
 

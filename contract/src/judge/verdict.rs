@@ -186,6 +186,8 @@ fn blank(admission: &Admission, line: &Line, verdict: Verdict, reason: Reason) -
         strike: false,
         measures,
         together_with: None,
+        harmed_class: None,
+        return_harmed_class: None,
     }
 }
 

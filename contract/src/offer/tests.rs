@@ -1,6 +1,6 @@
 use fedledger_ledger::block::Block;
 use fedledger_ledger::decision::{
-    Decision, Measure, OutcomeResult, Reason, UpdateVerdict, Verdict,
+    Candidate, Decision, Measure, OutcomeResult, Reason, UpdateVerdict, Verdict,
 };
 use fedledger_ledger::entry::{EntryBody, Standing, TrustCause};
 use fedledger_ledger::ids::MemberId;
@@ -14,6 +14,7 @@ use crate::decide::BlobRead;
 use crate::task_check::{check_task, TaskFault};
 use crate::testing::{has, member_id, outcome, task, task_id, Ledger};
 
+mod classes;
 mod returning;
 
 const HARM: HarmPolicy = HarmPolicy {
@@ -38,8 +39,12 @@ fn spec() -> TaskSpec {
     // Nothing is an outlier here.
     let trust =
         task(2, 5).trust.map(|policy| TrustPolicy { outlier_cosine_milli: Some(-1_000), ..policy });
-    let candidates = Vec::new();
-    let evaluation = Some(EvaluationSpec { candidates, window_ms: 1_000, harm: Some(HARM) });
+    let evaluation = Some(EvaluationSpec {
+        candidates: Vec::new(),
+        window_ms: 1_000,
+        harm: Some(HARM),
+        classes: Vec::new(),
+    });
     let history = Some(history);
     TaskSpec { history, evaluation, rounds: 60, norm_band: None, trust, ..task(2, 5) }
 }
@@ -60,9 +65,22 @@ impl Play {
         &mut self,
         losses: impl Fn(usize) -> (u64, u64),
     ) -> (OutcomeResult, Vec<UpdateVerdict>) {
+        self.scored(90, |at, candidate| {
+            let (with, out) = losses(at);
+            score(candidate, if candidate.without.is_some() { out } else { with })
+        })
+    }
+
+    /// Plays a round in which members 0 and 1 are `moved` from the others and evaluator `k` gives the
+    /// scores `score(k, candidate)`.
+    fn scored(
+        &mut self,
+        moved: i32,
+        score: impl Fn(usize, &Candidate) -> CandidateScore,
+    ) -> (OutcomeResult, Vec<UpdateVerdict>) {
         let mut jitter = || self.random.gen_range(-20..=20);
         let updates: Vec<(usize, [i32; 3])> = (0..7)
-            .map(|at| (at, [200 + jitter(), jitter() + if at < 2 { 90 } else { 0 }, jitter()]))
+            .map(|at| (at, [200 + jitter(), jitter() + if at < 2 { moved } else { 0 }, jitter()]))
             .collect();
         let ledger = &mut self.ledger;
         ledger.commit_all(&updates);
@@ -70,11 +88,7 @@ impl Play {
         ledger.decide_block();
         let round = ledger.round();
         let transactions = (0..7).map(|at| {
-            let scores = round.candidates.iter().map(|candidate| {
-                let (with, out) = losses(at);
-                let loss_micro = if candidate.without.is_some() { out } else { with };
-                CandidateScore { candidate: candidate.model, loss_micro, num_examples: 9 }
-            });
+            let scores = round.candidates.iter().map(|candidate| score(at, candidate));
             let (task, round) = (task_id(), round.round);
             let action = Action::SubmitEvaluation { task, round, scores: scores.collect() };
             ledger.sign(at, action)
@@ -83,6 +97,12 @@ impl Play {
         ledger.block(1, transactions, vec![]);
         outcome(&ledger.decide_block().entries)
     }
+}
+
+/// A loss over nine rows.
+fn score(candidate: &Candidate, loss_micro: u64) -> CandidateScore {
+    let (candidate, classes) = (candidate.model, Vec::new());
+    CandidateScore { candidate, loss_micro, num_examples: 9, classes }
 }
 
 fn cell() -> Vec<MemberId> {

@@ -3,6 +3,7 @@
 use fedledger_ledger::decision::Candidate;
 use fedledger_ledger::entry::Phase;
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TimeMs};
+use fedledger_ledger::transaction::{CandidateScore, ClassLoss};
 use minicbor::{Decode, Encode};
 use serde::Serialize;
 
@@ -83,6 +84,28 @@ pub struct HarmRecord {
     /// How many there were.
     #[n(4)]
     pub evaluators: u32,
+    /// The same on each class of the task, in its order; none where it asks for none.
+    #[n(5)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassHarm>,
+}
+
+/// What evaluators measured of a cell, or of a return, on the rows of one class: evidence, and no part
+/// of any decision. Definitions in [`crate::evaluation`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct ClassHarm {
+    /// By how much the loss on this class rises, in the unit of the record that holds this, without a
+    /// limit; 0 where too few evaluators hold examples of it.
+    #[n(0)]
+    pub harm_micro: i64,
+    /// How many of the evaluators measured that it rises.
+    #[n(1)]
+    pub agreeing: u32,
+    /// How many evaluators hold examples of it.
+    #[n(2)]
+    pub evaluators: u32,
 }
 
 /// What the evaluators measured in one round of the return of members in quarantine; definitions in
@@ -100,6 +123,12 @@ pub struct ReturnRecord {
     /// How many evaluators there were.
     #[n(2)]
     pub evaluators: u32,
+    /// The same on each class of the task, in its order, in millionths of the loss on that class; none
+    /// where it asks for none.
+    #[n(3)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassHarm>,
 }
 
 /// What the decision of a round that led to a model rested on, kept for
@@ -228,4 +257,35 @@ pub struct EvaluationRecord {
     /// Digest of the transaction.
     #[n(3)]
     pub transaction: Digest,
+    /// For each candidate the losses by class, in the task's order; none where it asks for none.
+    #[n(4)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Vec<ClassLoss>>,
+}
+
+impl EvaluationRecord {
+    /// The record of scores that were checked.
+    pub fn of(round: RoundNumber, scores: &[CandidateScore], transaction: Digest) -> Self {
+        let by_class = scores.iter().map(|score| score.classes.clone());
+        Self {
+            round,
+            losses_micro: scores.iter().map(|score| score.loss_micro).collect(),
+            num_examples: scores.iter().map(|score| score.num_examples).collect(),
+            transaction,
+            classes: by_class.filter(|classes| !classes.is_empty()).collect(),
+        }
+    }
+
+    /// The scores of these candidates.
+    pub fn scores(&self, candidates: &[Candidate]) -> Vec<CandidateScore> {
+        let told = candidates.iter().zip(&self.losses_micro).zip(&self.num_examples).enumerate();
+        told.map(|(at, ((candidate, &loss_micro), &num_examples))| CandidateScore {
+            candidate: candidate.model,
+            loss_micro,
+            num_examples,
+            classes: self.classes.get(at).cloned().unwrap_or_default(),
+        })
+        .collect()
+    }
 }

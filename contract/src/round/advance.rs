@@ -11,7 +11,7 @@ use fedledger_ledger::task::TaskSpec;
 
 use super::{finish, running, updates_needed, Origin};
 use crate::context::Context;
-use crate::evaluation::{conclude, Conclusion};
+use crate::evaluation::{conclude, Conclusion, Evaluation};
 use crate::records::{CommitmentRecord, Exclusion, MemberRecord, RosterLine, RoundRecord};
 use crate::state_key;
 
@@ -187,7 +187,7 @@ fn leave_evaluate(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, 
     }
     let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     let deadline = context.time.after(spec.decide_window_ms);
-    let counted = counted_losses(context, task, &active);
+    let counted = counted_evaluations(context, task, &active);
     let past = context.state.past(&spec);
     let Conclusion { chosen, harm, returning } =
         conclude(&round.candidates, &counted, past.as_ref(), spec.byzantine as usize);
@@ -196,18 +196,20 @@ fn leave_evaluate(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, 
     true
 }
 
-/// The losses that count, with whose they are: of active members that are not in quarantine.
-fn counted_losses(
+/// The evaluations that count: of active members that are not in quarantine.
+fn counted_evaluations(
     context: &Context<'_>,
     task: &TaskId,
     active: &[Rc<MemberRecord>],
-) -> Vec<(MemberId, Vec<u64>)> {
-    active
-        .iter()
-        .map(|member| &member.spec.id)
-        .filter(|id| !is_quarantined(context, task, id))
-        .filter_map(|id| Some((id.clone(), context.state.evaluation(task, id)?.losses_micro)))
-        .collect()
+) -> Vec<Evaluation> {
+    let ids = active.iter().map(|member| &member.spec.id);
+    let standing = ids.filter(|id| !is_quarantined(context, task, id));
+    let counted = standing.filter_map(|id| {
+        let record = context.state.evaluation(task, id)?;
+        let (losses, classes) = (record.losses_micro, record.classes);
+        Some(Evaluation { member: id.clone(), losses, classes })
+    });
+    counted.collect()
 }
 
 /// Lists the candidates and opens their evaluation.
@@ -273,6 +275,8 @@ pub(super) fn fail(
                 strike: reason == Reason::Equivocation,
                 measures: Vec::new(),
                 together_with: None,
+                harmed_class: None,
+                return_harmed_class: None,
             }
         })
         .collect();

@@ -3,10 +3,11 @@
 use fedledger_ledger::commitment::UpdateOpening;
 use fedledger_ledger::entry::{EntryBody, Phase, Rejection, TrustCause};
 use fedledger_ledger::ids::{Digest, RoundNumber, TaskId};
-use fedledger_ledger::limits::{LOSS_MICRO_MAX, NUM_EXAMPLES_MAX, TEXT_BYTES_MAX};
+use fedledger_ledger::limits::{NUM_EXAMPLES_MAX, TEXT_BYTES_MAX};
 use fedledger_ledger::state::StateRead;
 use fedledger_ledger::transaction::{Action, CandidateScore, Transaction, TransactionBody};
 
+use super::check_scores;
 use crate::context::Context;
 use crate::records::{CommitmentRecord, EvaluationRecord, RoundRecord};
 use crate::state::StateView;
@@ -115,7 +116,7 @@ fn commit(
     Ok(())
 }
 
-fn check_num_examples(num_examples: u64) -> Result<(), Rejection> {
+pub(super) fn check_num_examples(num_examples: u64) -> Result<(), Rejection> {
     if (1..=NUM_EXAMPLES_MAX).contains(&num_examples) {
         return Ok(());
     }
@@ -185,22 +186,9 @@ fn evaluate(
     if context.state.evaluation(task, member).is_some() {
         return Err(Rejection::AlreadyEvaluated);
     }
-    let listed = open.candidates.iter().map(|candidate| candidate.model);
-    if !scores.iter().map(|score| score.candidate).eq(listed) {
-        return Err(Rejection::WrongCandidates);
-    }
-    for score in scores {
-        check_num_examples(score.num_examples)?;
-        if score.loss_micro > LOSS_MICRO_MAX {
-            return Err(Rejection::LossOutOfRange { max: LOSS_MICRO_MAX });
-        }
-    }
-    let record = EvaluationRecord {
-        round: open.round,
-        losses_micro: scores.iter().map(|score| score.loss_micro).collect(),
-        num_examples: scores.iter().map(|score| score.num_examples).collect(),
-        transaction: transaction.digest(),
-    };
+    let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
+    check_scores(&open.candidates, spec.classes(), scores)?;
+    let record = EvaluationRecord::of(open.round, scores, transaction.digest());
     context.state.put(&state_key::evaluation(task, member), &record);
     open.evaluations += 1;
     context.state.put(&state_key::round(task), &open);

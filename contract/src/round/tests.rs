@@ -391,7 +391,12 @@ fn evaluated_task() -> TaskSpec {
         AggregationRule::Median,
         AggregationRule::GeometricMedian { iterations: 8 },
     ];
-    let evaluation = Some(EvaluationSpec { candidates, window_ms: EVALUATE_MS, harm: None });
+    let evaluation = Some(EvaluationSpec {
+        candidates,
+        window_ms: EVALUATE_MS,
+        harm: None,
+        classes: Vec::new(),
+    });
     TaskSpec { evaluation, ..task(1, 3) }
 }
 
@@ -414,6 +419,7 @@ fn scores(candidates: &[Candidate], losses: [u64; 3]) -> Action {
         candidate: candidate.model,
         loss_micro,
         num_examples: 10,
+        classes: Vec::new(),
     });
     Action::SubmitEvaluation { task: task_id(), round: RoundNumber(1), scores: scores.collect() }
 }
@@ -459,7 +465,7 @@ fn evaluations_are_refused_by_code() {
     };
     refuse(&|scores| scores.truncate(2), Rejection::WrongCandidates);
     refuse(&|scores| scores.swap(0, 1), Rejection::WrongCandidates);
-    refuse(&|scores| scores.push(scores[0]), Rejection::WrongCandidates);
+    refuse(&|scores| scores.push(scores[0].clone()), Rejection::WrongCandidates);
     let over = Rejection::LossOutOfRange { max: LOSS_MICRO_MAX };
     refuse(&|scores| scores[2].loss_micro = LOSS_MICRO_MAX + 1, over);
     let examples = Rejection::NumExamplesOutOfRange { max: NUM_EXAMPLES_MAX };

@@ -107,6 +107,7 @@ fn play(
             score_milli: if round % 3 == 0 { -SCORE_MILLI_MAX } else { SCORE_MILLI_MAX },
             agreeing: u32::MAX,
             evaluators: u32::MAX,
+            classes: Vec::new(),
         });
         past.weigh(harm.as_ref(), &quarantined);
         // Whoever leaves quarantine takes where it is for its baseline, again and again.
@@ -114,6 +115,7 @@ fn play(
             cell,
             harm_micro: if round % 3 == 0 { RETURN_MICRO_MAX } else { -RETURN_MICRO_MAX },
             evaluators: u32::MAX,
+            classes: Vec::new(),
         });
         past.weigh_return(returning.as_ref(), &quarantined);
         past.rebase(&quarantined, &quarantined);

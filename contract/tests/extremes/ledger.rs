@@ -81,6 +81,7 @@ fn losses_over_the_limit_are_refused_by_name() {
             candidate: candidate.model,
             loss_micro,
             num_examples: 1,
+            classes: Vec::new(),
         };
         let scores = open.candidates.iter().map(of).collect();
         let action =

@@ -10,7 +10,7 @@ use fedledger_ledger::entry::{Entry, EntryBody, Phase, Receipt, Rejection};
 use fedledger_ledger::ids::{Digest, RoundNumber, TaskId};
 use fedledger_ledger::limits::{LOSS_MICRO_MAX, NUM_EXAMPLES_MAX};
 use fedledger_ledger::task::TaskSpec;
-use fedledger_ledger::transaction::{Action, CandidateScore};
+use fedledger_ledger::transaction::{Action, CandidateScore, ClassLoss};
 
 use crate::consortium::{chain_id, member_id, Consortium};
 use crate::extreme_row;
@@ -160,6 +160,7 @@ impl Player {
                         candidate: candidate.model,
                         loss_micro: if high { LOSS_MICRO_MAX } else { 0 },
                         num_examples,
+                        classes: self.classes(num_examples, high),
                     }
                 };
                 let scores = open.candidates.iter().enumerate().map(of).collect();
@@ -167,6 +168,20 @@ impl Player {
             }
             Phase::Propose | Phase::Decide => return None,
         })
+    }
+
+    /// Losses by class as extreme as that of the whole: the first has all examples but one, the last
+    /// that one, where the task names classes.
+    fn classes(&self, num_examples: u64, high: bool) -> Vec<ClassLoss> {
+        let spec = self.view().task_spec(&self.task).expect("the task is running");
+        let count = spec.classes().len();
+        let class = |at: usize| {
+            let first = if at == 0 { num_examples - 1 } else { 0 };
+            let num_examples = first + u64::from(at + 1 == count);
+            let loss_micro = if high && num_examples > 0 { LOSS_MICRO_MAX } else { 0 };
+            ClassLoss { loss_micro, num_examples }
+        };
+        (0..count).map(class).collect()
     }
 
     /// The member's update of a round, published.

@@ -4,7 +4,9 @@ use fedledger_contract::canonical::Schema;
 use fedledger_contract::profile::bounds;
 use fedledger_contract::{check_task, TaskFault};
 use fedledger_ledger::ids::TaskId;
-use fedledger_ledger::limits::{MEMBERS_MAX, PARAMETERS_MAX, ROUNDS_MAX, WINDOW_MS_MAX};
+use fedledger_ledger::limits::{
+    CLASSES_MAX, CLASS_NAME_BYTES_MAX, MEMBERS_MAX, PARAMETERS_MAX, ROUNDS_MAX, WINDOW_MS_MAX,
+};
 use fedledger_ledger::task::{
     AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, PreAggregation, TaskSpec,
     TensorSpec, TrustPolicy, Weighting,
@@ -62,6 +64,7 @@ pub fn full(members: usize) -> TaskSpec {
                 limit_milli: 6_000,
                 return_micro: Some(1_800),
             }),
+            classes: (0..CLASSES_MAX).map(|at| format!("{at:0>CLASS_NAME_BYTES_MAX$}")).collect(),
         }),
         updates_min: members as u32 - byzantine,
         commit_window_ms: 1_000,

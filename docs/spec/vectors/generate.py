@@ -253,14 +253,23 @@ def transaction_parts():
     for name, action in [("commit", commit), ("commit with claims", claims),
                          ("commit with attestation only", attested), ("reveal", reveal),
                          ("evaluation", scores), ("approve", approve)]:
-        body = record("fedledger-1", "hospital-a", 1, action)
-        signature = key(7).sign(b"fedledger/transaction/v1\0" + cbor(body))
-        yield name, body, signature
+        yield name, *signed(action)
+
+
+def signed(action):
+    body = record("fedledger-1", "hospital-a", 1, action)
+    return body, key(7).sign(b"fedledger/transaction/v1\0" + cbor(body))
+
+
+def evaluation_by_class(classes):
+    return variant(2, "heart", 3, [record(sha(b"m1"), 693147, 61, classes),
+                                   record(sha(b"m2"), 0, 61, classes)])
 
 
 def transactions():
     cases, tampered = [], []
-    for name, body, signature in transaction_parts():
+    by_class = evaluation_by_class([record(200_000, 40), record(1_634_000, 21), record(0, 0)])
+    for name, body, signature in [*transaction_parts(), ("evaluation by class", *signed(by_class))]:
         data = cbor(record(body, signature))
         cases.append({
             "what": name,
@@ -294,6 +303,7 @@ def transactions():
         ("explicit null at the end", cbor(record(
             record("fedledger-1", "hospital-a", 1, [0, body[3][1] + [None, None]]), signature))),
         ("upper case in an id", good.replace(b"hospital-a", b"Hospital-a", 1)),
+        ("explicit list of no classes", cbor(record(*signed(evaluation_by_class([]))))),
     ]:
         assert data != good, what
         tampered.append({"what": what, "bytes": data.hex(), "key": public(key(7)).hex()})

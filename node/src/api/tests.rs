@@ -12,7 +12,7 @@ use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, RoundNumber, Task
 use fedledger_ledger::keys::PublicKey;
 use fedledger_ledger::log::verify_inclusion;
 use fedledger_ledger::store::{BlobStore, LedgerStore};
-use fedledger_ledger::transaction::{Action, CandidateScore, Transaction};
+use fedledger_ledger::transaction::{Action, CandidateScore, ClassLoss, Transaction};
 use serde_json::Value;
 
 use super::types::*;
@@ -364,7 +364,11 @@ fn updates_are_taken_to_the_limit_and_refused_by_name() {
 #[test]
 fn scores_are_handed_to_the_node_for_the_round_that_they_name() {
     let served = served();
-    let score = CandidateScore { candidate: Digest::of(b"m"), loss_micro: 7, num_examples: 2 };
+    let classes = vec![ClassLoss { loss_micro: 9, num_examples: 2 }];
+    let candidate = Digest::of(b"m");
+    let score = CandidateScore { candidate, loss_micro: 7, num_examples: 2, classes };
+    let classes = &serde_json::to_value(&score).unwrap()["classes"];
+    assert_eq!(*classes, serde_json::json!([{ "loss_micro": 9, "num_examples": 2 }]));
     let body = EvaluationBody { scores: vec![score] };
     let post = |path: &str| served.client.post::<Submitted>(path, &body);
     let submitted = post("/v1/tasks/heart/rounds/1/evaluation").unwrap();

@@ -457,7 +457,8 @@ pub struct ProposeChangeBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationBody {
-    /// One score for each candidate, in the order in which the round lists them.
+    /// One score for each candidate, in the order in which the round lists them; each with a loss for
+    /// each class, in `classes`, where the task names classes.
     #[schema(value_type = Vec<Object>)]
     pub scores: Vec<CandidateScore>,
 }

@@ -1,5 +1,7 @@
 //! `fedledger evaluation`.
 
+mod show;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use fedledger_ledger::limits::BLOB_BYTES_MAX;
 use super::context::Context;
 use super::round::{path, present};
 use super::settle::settle;
-use super::words::{candidate_words, loss_words};
+use super::words::candidate_words;
 use crate::api::types::{EvaluationBody, NodeStatus, RoundView, Submitted, TaskView};
 use crate::client::Client;
 use crate::config::ModelFormat;
@@ -79,7 +81,8 @@ pub(super) fn run(context: &Context, command: &EvaluationCommand) -> Result<Exit
             let client = context.client()?;
             let round = round.map_or_else(|| present(&client, task), Ok)?;
             let view: RoundView = client.get(&path(task, round))?;
-            context.output.print(&view, show_text)?;
+            let classes = classes_of(&client, task)?;
+            context.output.print(&view, |view| show::show_text(view, &classes))?;
             Ok(Exit::Ok)
         }
     }
@@ -89,6 +92,12 @@ fn member_of(client: &Client) -> Result<MemberId, Failure> {
     client.get::<NodeStatus>("/v1/status")?.member.ok_or_else(|| {
         Failure::usage("this node follows without a member, so nothing waits for its scores")
     })
+}
+
+/// The classes for which a task asks for a loss too.
+fn classes_of(client: &Client, task: &TaskId) -> Result<Vec<String>, Failure> {
+    let task: TaskView = client.get(&format!("/v1/tasks/{task}"))?;
+    Ok(task.task.classes().to_vec())
 }
 
 fn wait(context: &Context, args: &WaitArgs) -> Result<Exit, Failure> {
@@ -113,6 +122,8 @@ fn wait(context: &Context, args: &WaitArgs) -> Result<Exit, Failure> {
     }
     let view = found.expect("following ends without an error once a round waits");
     let request = request(&client, args, member, &view)?;
+    let classes = classes_of(&client, &args.task)?;
+    let request = EvaluationRequest { classes, ..request };
     context.output.print(&request, |request| request_text(request, &view))?;
     Ok(Exit::Ok)
 }
@@ -146,6 +157,7 @@ fn request(
         member,
         deadline,
         candidates,
+        classes: Vec::new(),
     })
 }
 
@@ -172,11 +184,13 @@ fn pull(client: &Client, model: &Digest, format: ModelFormat, file: &Path) -> Re
 }
 
 fn request_text(request: &EvaluationRequest, view: &RoundView) -> String {
+    let classes = &request.classes;
     let head = fields(&[
         ("task", request.task.to_string()),
         ("round", request.round.to_string()),
         ("member", request.member.to_string()),
         ("waits until", utc(request.deadline.0)),
+        ("classes", if classes.is_empty() { "none".into() } else { classes.join(", ") }),
     ]);
     let rows: Vec<Vec<String>> = request
         .candidates
@@ -207,11 +221,18 @@ fn submit(context: &Context, args: &SubmitArgs) -> Result<Exit, Failure> {
         let hint = format!("wait for them with: fedledger evaluation wait {}", args.task);
         return Err(Failure::new(Exit::Refused, message).hint(hint));
     }
+    let classes = classes_of(&client, &args.task)?;
     let answer = match given {
         Some(answer) => answer,
-        None => of_list(args, &view)?,
+        None if classes.is_empty() => of_list(args, &view)?,
+        None => {
+            let (task, names) = (&args.task, classes.join(", "));
+            let message = format!("`{task}` asks for losses by class ({names}): a list has none");
+            let hint = "hand in a file with `losses_by_class` and `num_examples_by_class`";
+            return Err(Failure::usage(message).hint(hint).field(Some("losses".into())));
+        }
     };
-    let scores = answer.scores(&view.candidates).map_err(|error| {
+    let scores = answer.scores(&view.candidates, &classes).map_err(|error| {
         let hint = matches!(error, AnswerError::Unknown { .. } | AnswerError::Missing { .. });
         let failure = Failure::usage(format!("round {round} of `{}`: {error}", args.task));
         if hint {
@@ -258,40 +279,4 @@ fn of_list(args: &SubmitArgs, view: &RoundView) -> Result<EvaluationAnswer, Fail
         let message = format!("--losses has {found} losses, the round lists {expected} candidates");
         Failure::usage(message).field(Some("losses".into()))
     })
-}
-
-/// One row for each member: its loss on candidate 0, and by how much the others' are above it. Losses
-/// of different hospitals say nothing about each other; these differences do.
-fn show_text(view: &RoundView) -> String {
-    if view.candidates.is_empty() {
-        return format!("Round {} of {} lists no candidates.", view.round, view.task);
-    }
-    let listed: Vec<Vec<String>> = view
-        .candidates
-        .iter()
-        .enumerate()
-        .map(|(at, candidate)| {
-            vec![at.to_string(), candidate.model.to_string(), candidate_words(candidate)]
-        })
-        .collect();
-    let listed = table(&["candidate", "model", "made by"], &listed);
-    if view.evaluations.is_empty() {
-        return listed + "\nNobody has scored them yet.";
-    }
-    let mut header = vec!["member".to_owned(), "rows".into(), "loss of 0".into()];
-    header.extend((1..view.candidates.len()).map(|at| format!("{at} above 0")));
-    let rows: Vec<Vec<String>> = view
-        .evaluations
-        .iter()
-        .map(|one| {
-            let first = one.scores[0];
-            let mut row = vec![one.member.to_string(), first.num_examples.to_string()];
-            row.push(loss_words(first.loss_micro as i64));
-            let above = |loss: u64| loss_words(loss as i64 - first.loss_micro as i64);
-            row.extend(one.scores[1..].iter().map(|score| above(score.loss_micro)));
-            row
-        })
-        .collect();
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    listed + "\n" + &table(&header, &rows)
 }

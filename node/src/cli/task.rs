@@ -211,5 +211,12 @@ fn evaluation_words(evaluation: Option<&EvaluationSpec>) -> String {
         returns.map(|_| "its own with members in quarantine, for their return".to_owned());
     let offered: Vec<String> = others.chain(harm).chain(returns).collect();
     let seconds = evaluation.window_ms.div_ceil(1_000);
-    format!("members have {seconds} s to score, beside its own model: {}", offered.join("; "))
+    let classes = match evaluation.classes.as_slice() {
+        [] => String::new(),
+        classes => format!("; with losses by class: {}", classes.join(", ")),
+    };
+    format!(
+        "members have {seconds} s to score, beside its own model: {}{classes}",
+        offered.join("; ")
+    )
 }

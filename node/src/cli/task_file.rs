@@ -42,6 +42,9 @@ struct TaskFile {
     trust_enabled: bool,
     trust: Option<TrustPolicy>,
     evaluation: Option<EvaluationSpec>,
+    /// Classes whose losses are asked for too, where the evaluation is the profile's.
+    #[serde(default)]
+    classes: Vec<String>,
     updates_min: Option<u32>,
     #[serde(default = "window_default")]
     commit_window_ms: u64,
@@ -171,6 +174,7 @@ fn finish(
     let history = file.history.or_else(|| filled.history.filter(|_| trust.is_some()));
     let evaluation =
         file.evaluation.or_else(|| filled.evaluation.clone().filter(|_| history.is_some()));
+    let evaluation = with_classes(evaluation, file.classes).map_err(fault)?;
     let rule = file.rule.unwrap_or(filled.rule);
     let updates_min = file.updates_min.unwrap_or_else(|| updates_least(&rule, file.byzantine));
     let spec = TaskSpec {
@@ -185,6 +189,23 @@ fn finish(
         ..filled
     };
     Ok(ParsedTask { spec, initial_model_bytes })
+}
+
+/// The evaluation with the classes that the file names beside it.
+fn with_classes(
+    evaluation: Option<EvaluationSpec>,
+    classes: Vec<String>,
+) -> Result<Option<EvaluationSpec>, String> {
+    match evaluation {
+        evaluation if classes.is_empty() => Ok(evaluation),
+        None => Err("`classes` is set, and members score nothing: set `evaluation`, or a profile \
+                     that does"
+            .into()),
+        Some(evaluation) if !evaluation.classes.is_empty() => {
+            Err("`classes` is set twice, once in `evaluation`".into())
+        }
+        Some(evaluation) => Ok(Some(EvaluationSpec { classes, ..evaluation })),
+    }
 }
 
 /// The honest ones of 3f + 1 members, or more where the rule is not defined for so few.

@@ -318,6 +318,16 @@ fn a_profile_fills_what_a_task_file_leaves_open() {
     let harm = evaluated.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
     assert_eq!(harm, Some(fedledger_contract::profile::HARM));
     assert_eq!(fedledger_contract::check_task(&evaluated, 13), Ok(()));
+    let named = "classes = [\"benign\", \"malignant\"]\n";
+    let by_class = read(&format!("profile = \"evaluated\"\n{named}")).expect("a good task file");
+    assert_eq!(by_class.spec.classes(), ["benign", "malignant"]);
+    assert_eq!(by_class.spec.evaluation.as_ref().and_then(|evaluation| evaluation.harm), harm);
+    let whole = format!("[evaluation]\ncandidates = []\nwindow_ms = 9\n{named}");
+    assert_eq!(read(&whole).expect("a good task file").spec.classes(), ["benign", "malignant"]);
+    let error = read(&format!("{named}{whole}")).unwrap_err().message;
+    assert!(error.contains("`classes` is set twice"), "{error}");
+    let error = read(named).unwrap_err().message;
+    assert!(error.contains("`classes` is set, and members score nothing"), "{error}");
     let untrusting = read("profile = \"evaluated\"\ntrust_enabled = false\n");
     let untrusting = untrusting.expect("a good task file").spec;
     assert_eq!((untrusting.evaluation, untrusting.history), (None, None));

@@ -6,7 +6,9 @@ use clap::{Args, Subcommand};
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
 
 use super::context::Context;
-use super::words::{advice_words, measure, reason_words, return_words, verdict_word};
+use super::words::{
+    advice_words, measure, reason_words, return_words, suspected_class_words, verdict_word,
+};
 use crate::api::types::{NodeStatus, RoundView, SubmittedUpdate, UpdateView};
 use crate::exit::{Exit, Failure};
 use crate::files::{read_tensors, Format};
@@ -152,6 +154,7 @@ fn show_text(task: &TaskId, update: &UpdateView) -> String {
             if let Some(sum) = measure(verdict, Measure::HarmSumMilli) {
                 rows.push(("harm so far", micro(sum.saturating_mul(1000), 3)));
             }
+            rows.extend(suspected_class_words(verdict).map(|words| ("class harmed", words)));
             rows.extend(return_words(verdict).map(|words| ("return", words)));
             for (name, kind) in [
                 ("norm", Measure::Norm),

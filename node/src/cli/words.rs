@@ -1,7 +1,7 @@
 //! Verdicts, reasons and failures in words that a stranger understands.
 
 use fedledger_ledger::decision::{
-    Candidate, Measure, Reason, RoundFailure, UpdateVerdict, Verdict,
+    Candidate, HarmedClass, Measure, Reason, RoundFailure, UpdateVerdict, Verdict,
 };
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::{MemberId, TaskId};
@@ -162,10 +162,43 @@ fn evaluators_words(verdict: &UpdateVerdict) -> String {
         (measure(verdict, Measure::HarmAgreeing), measure(verdict, Measure::HarmEvaluators));
     let (Some(agreeing), Some(evaluators)) = counts else { return String::new() };
     let harm = measure(verdict, Measure::HarmMicro).unwrap_or(0);
+    let class = verdict.harmed_class.as_ref();
     format!(
         "; in this round {agreeing} of {evaluators} evaluators measured the model as worse with \
-         them, by {} of loss",
-        micro(harm, 6)
+         them, by {} of loss{}",
+        micro(harm, 6),
+        class.map_or_else(String::new, |found| format!("; {}", harmed_class_words("they", found)))
+    )
+}
+
+/// On which class who raise the loss most, and by how much.
+pub fn harmed_class_words(who: &str, found: &HarmedClass) -> String {
+    let HarmedClass { class, harm_micro, agreeing, evaluators } = found;
+    format!(
+        "{agreeing} of {evaluators} evaluators measured that {who} raise the loss on class {class}, \
+         by {}",
+        micro(*harm_micro, 6)
+    )
+}
+
+/// The class that the member's cell harms most in this round, where the reason of the verdict does not
+/// say it: the cell is suspected, and nobody is struck for it.
+pub fn suspected_class_words(verdict: &UpdateVerdict) -> Option<String> {
+    let said = matches!(
+        verdict.reason,
+        Reason::MovedTogether | Reason::HarmfulTogether | Reason::CellLeftOut
+    );
+    let found = verdict.harmed_class.as_ref().filter(|_| !said)?;
+    Some(harmed_class_words("it and those it goes with", found))
+}
+
+/// On which class the return of who from quarantine would raise the loss most, and by how much.
+pub fn return_class_words(who: &str, found: &HarmedClass) -> String {
+    let HarmedClass { class, harm_micro, agreeing, evaluators } = found;
+    format!(
+        "in this round {agreeing} of {evaluators} evaluators measured that {who} would raise the loss \
+         on class {class}, by {} %",
+        micro(harm_micro.saturating_mul(100), 2)
     )
 }
 
@@ -212,9 +245,13 @@ fn together_words(verdict: &UpdateVerdict) -> String {
 pub fn return_words(verdict: &UpdateVerdict) -> Option<String> {
     let harm = measure(verdict, Measure::ReturnHarmMicro)?;
     let rounds = measure(verdict, Measure::ReturnRounds).unwrap_or(0);
+    let class = verdict.return_harmed_class.as_ref();
+    let class = class
+        .map_or_else(String::new, |found| format!("; {}", return_class_words("its return", found)));
     let counts = if verdict.strike { "" } else { "; a clean round" };
     Some(format!(
-        "with it back from quarantine the loss would be {} % higher, in the mean of {rounds} rounds{counts}",
+        "with it back from quarantine the loss would be {} % higher, in the mean of {rounds} \
+         rounds{class}{counts}",
         micro(harm.saturating_mul(100), 2)
     ))
 }

@@ -13,7 +13,8 @@ use fedledger_sim::scenario::Scenario;
 
 use crate::audit::AuditReport;
 use crate::cli::words::{
-    failure_words, loss_words, names, reason_words, rule_words, standing_word, verdict_word,
+    failure_words, harmed_class_words, loss_words, names, reason_words, rule_words, standing_word,
+    verdict_word,
 };
 use crate::devnet::Running;
 
@@ -107,6 +108,11 @@ impl Screen {
                 names(&harm.cell),
                 loss_words(harm.harm_micro)
             );
+            // The verdicts on all of the cell name the same class, if any.
+            let class = report.verdicts.iter().find_map(|verdict| verdict.harmed_class.as_ref());
+            if let Some(found) = class {
+                println!("  by class: {}", harmed_class_words("they", found));
+            }
         }
         if let Some(failure) = report.failure {
             println!("  the round led to no model: {}", failure_words(failure));

@@ -1,6 +1,8 @@
 //! The same task on nodes and in process, round by round, bit by bit.
 
+use fedledger_contract::evaluation::Evaluation;
 use fedledger_ledger::ids::{Digest, MemberId};
+use fedledger_ledger::transaction::ClassLoss;
 use fedledger_sim::federation::{Federation, RoundReport};
 use fedledger_sim::lab::rounds::Rounds;
 use fedledger_sim::lab::RunError;
@@ -145,8 +147,8 @@ pub fn compare(on_nodes: &RoundReport, in_process: &RoundReport) -> Result<(), D
 fn compare_evaluations(there: &RoundReport, here: &RoundReport) -> Result<(), Difference> {
     let round = there.round;
     let of = |report: &RoundReport, member: &MemberId| {
-        let own = report.losses.iter().find(|(id, _)| id == member);
-        own.map_or_else(|| "none".to_owned(), |(_, losses)| format!("{losses:?}"))
+        let own = report.evaluations.iter().find(|one| one.member == *member);
+        own.map_or_else(|| "none".to_owned(), told)
     };
     for verdict in &there.verdicts {
         let member = &verdict.member;
@@ -161,6 +163,17 @@ fn compare_evaluations(there: &RoundReport, here: &RoundReport) -> Result<(), Di
         return Err(Difference::Harm { round, on_nodes, in_process });
     }
     Ok(())
+}
+
+/// The losses of an evaluation, and where there are some, those by class with their numbers of rows.
+fn told(evaluation: &Evaluation) -> String {
+    let mut words = format!("{:?}", evaluation.losses);
+    if !evaluation.classes.is_empty() {
+        let pair = |one: &ClassLoss| (one.loss_micro, one.num_examples);
+        let classes = evaluation.classes.iter().map(|all| all.iter().map(pair).collect());
+        words += &format!(", by class {:?}", classes.collect::<Vec<Vec<_>>>());
+    }
+    words
 }
 
 /// A run on nodes beside the same in process: each round is played by both and compared. What it

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _};
 use fedledger_contract::canonical::Schema;
+use fedledger_contract::evaluation::Evaluation;
 use fedledger_contract::records::TrustRecord;
 use fedledger_contract::state_key;
 use fedledger_ledger::codec::from_canonical;
@@ -155,18 +156,20 @@ impl Hospital {
         })
     }
 
-    /// Hands in the losses of the candidates. A node that is not ready for a moment is asked again.
+    /// Hands in what is said of the candidates. A node that is not ready for a moment is asked again.
     pub(super) fn submit_scores(
         &self,
         round: RoundNumber,
         candidates: &[Candidate],
-        losses: &[u64],
+        said: &Evaluation,
         num_examples: u64,
     ) -> anyhow::Result<()> {
-        let scores = candidates.iter().zip(losses).map(|(candidate, &loss_micro)| CandidateScore {
+        let losses = candidates.iter().zip(&said.losses).enumerate();
+        let scores = losses.map(|(at, (candidate, &loss_micro))| CandidateScore {
             candidate: candidate.model,
             loss_micro,
             num_examples,
+            classes: said.classes.get(at).cloned().unwrap_or_default(),
         });
         let body = EvaluationBody { scores: scores.collect() };
         let path = format!("/v1/tasks/{}/rounds/{round}/evaluation", self.task);

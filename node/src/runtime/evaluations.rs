@@ -1,11 +1,11 @@
 //! Which rounds wait for this member's scores of their candidates, and signing them.
 
 use fedledger_contract::records::{RoundRecord, TaskStatus};
+use fedledger_contract::round::check_scores;
 use fedledger_contract::state::StateView;
 use fedledger_ledger::decision::Candidate;
 use fedledger_ledger::entry::{Phase, Rejection};
 use fedledger_ledger::ids::{Digest, RoundNumber, TaskId, TimeMs};
-use fedledger_ledger::limits::{LOSS_MICRO_MAX, NUM_EXAMPLES_MAX};
 use fedledger_ledger::transaction::{Action, CandidateScore};
 
 use super::{Node, Signing};
@@ -18,6 +18,8 @@ pub(super) struct Due {
     pub(super) round: RoundNumber,
     pub(super) deadline: TimeMs,
     pub(super) candidates: Vec<Candidate>,
+    /// The classes for which the task asks for a loss too.
+    pub(super) classes: Vec<String>,
 }
 
 impl Node {
@@ -35,7 +37,8 @@ impl Node {
                 return None;
             }
             let RoundRecord { round, deadline, candidates, .. } = open;
-            Some(Due { task, round, deadline, candidates })
+            let classes = view.task_spec(&task)?.classes().to_vec();
+            Some(Due { task, round, deadline, candidates, classes })
         };
         view.tasks_running().into_iter().filter_map(due).collect()
     }
@@ -49,17 +52,9 @@ impl Node {
         task: &TaskId,
         open: &RoundRecord,
     ) -> Option<(Digest, Vec<CandidateScore>)> {
-        let on_ledger = view.evaluation(task, &signing.id).map(|record| {
-            let told = record.losses_micro.iter().zip(&record.num_examples);
-            let scores = open.candidates.iter().zip(told).map(
-                |(candidate, (&loss_micro, &num_examples))| CandidateScore {
-                    candidate: candidate.model,
-                    loss_micro,
-                    num_examples,
-                },
-            );
-            (record.transaction, scores.collect())
-        });
+        let on_ledger = view
+            .evaluation(task, &signing.id)
+            .map(|record| (record.transaction, record.scores(&open.candidates)));
         on_ledger.or_else(|| {
             self.chain.waiting().iter().find_map(|transaction| match &transaction.body.action {
                 Action::SubmitEvaluation { task: its, round, scores }
@@ -97,7 +92,9 @@ impl Node {
                 }
                 return Err(SubmitError::Refused { rejection: Rejection::AlreadyEvaluated });
             }
-            check(&open, &scores).map_err(|rejection| SubmitError::Refused { rejection })?;
+            let spec = view.task_spec(&task).expect("a running task has a specification");
+            check(&open, spec.classes(), &scores)
+                .map_err(|rejection| SubmitError::Refused { rejection })?;
         }
         let action = Action::SubmitEvaluation { task, round, scores };
         self.sign_and_send(signing, &outbox, action).await
@@ -121,21 +118,13 @@ fn open_round(
 }
 
 /// What the contract would say of the scores, said before anything is signed.
-fn check(open: &RoundRecord, scores: &[CandidateScore]) -> Result<(), Rejection> {
+fn check(
+    open: &RoundRecord,
+    classes: &[String],
+    scores: &[CandidateScore],
+) -> Result<(), Rejection> {
     if open.phase != Phase::Evaluate {
         return Err(Rejection::WrongPhase { phase: open.phase });
     }
-    let listed = open.candidates.iter().map(|candidate| candidate.model);
-    if !scores.iter().map(|score| score.candidate).eq(listed) {
-        return Err(Rejection::WrongCandidates);
-    }
-    for score in scores {
-        if score.num_examples == 0 || score.num_examples > NUM_EXAMPLES_MAX {
-            return Err(Rejection::NumExamplesOutOfRange { max: NUM_EXAMPLES_MAX });
-        }
-        if score.loss_micro > LOSS_MICRO_MAX {
-            return Err(Rejection::LossOutOfRange { max: LOSS_MICRO_MAX });
-        }
-    }
-    Ok(())
+    check_scores(&open.candidates, classes, scores)
 }

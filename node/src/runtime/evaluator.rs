@@ -138,7 +138,7 @@ impl Evaluator {
         if !ended.errors.is_empty() {
             tracing::info!(%task, %round, said = %ended.errors, "the evaluator said");
         }
-        Ok(EvaluationAnswer::parse(&ended.output?)?.scores(&due.candidates)?)
+        Ok(EvaluationAnswer::parse(&ended.output?)?.scores(&due.candidates, &due.classes)?)
     }
 
     /// Writes the candidates into a folder of their own, which goes when the value is dropped.
@@ -159,8 +159,9 @@ impl Evaluator {
             candidates.push(RequestedCandidate { model, file: Some(file) });
         }
         let member = node.member_id().context("the node is no member's")?.clone();
-        let Due { task, round, deadline, .. } = due.clone();
-        Ok((folder, EvaluationRequest { task, round, member, deadline, candidates }))
+        let Due { task, round, deadline, classes, .. } = due.clone();
+        let request = EvaluationRequest { task, round, member, deadline, candidates, classes };
+        Ok((folder, request))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use fedledger_contract::canonical::add_to_model;
-use fedledger_contract::evaluation::{conclude, Conclusion};
+use fedledger_contract::evaluation::{conclude, Conclusion, Evaluation};
 use fedledger_contract::judge::{admit, RoundInputs, RoundJudgement};
 use fedledger_contract::offer::offers;
 use fedledger_contract::records::{HarmRecord, ReturnRecord};
@@ -12,12 +12,14 @@ use fedledger_ledger::decision::{Candidate, RoundFailure};
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::MemberId;
 use fedledger_ledger::limits::LOSS_MICRO_MAX;
+use fedledger_ledger::transaction::ClassLoss;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{to_floats, Federation, FederationError};
 use crate::data::{train_test, Dataset};
-use crate::trainer::Trainer;
+use crate::model::ModelSpec;
+use crate::trainer::{Coalition, Trainer};
 
 /// Share of each member's training rows that it holds back to score candidates on.
 pub const EVALUATION_SHARE: f64 = 0.25;
@@ -46,8 +48,8 @@ pub struct HeldOut {
 /// What came of a round's evaluations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scored {
-    /// The losses that counted, by member id, one for each candidate.
-    pub losses: Vec<(MemberId, Vec<u64>)>,
+    /// Those that counted, by member id.
+    pub evaluations: Vec<Evaluation>,
     /// What they say of a suspected cell.
     pub harm: Option<HarmRecord>,
     /// What they say of the return of members in quarantine.
@@ -110,45 +112,96 @@ impl Federation {
                 models.push(to_floats(&self.schema, &model));
             }
         }
-        let losses = self.score(&candidates, &models);
+        let evaluations = self.score(&candidates, &models);
         let f = self.task.byzantine as usize;
         let Conclusion { chosen, harm, returning } =
-            conclude(&candidates, &losses, self.past.as_ref(), f);
+            conclude(&candidates, &evaluations, self.past.as_ref(), f);
         let mut admission = admit(inputs);
         if let Some(cell) = &candidates[chosen].without {
             admission.leave_out(cell);
         }
-        admission.heed(harm.clone(), returning.clone());
-        let scored = Scored { losses, harm, returning };
+        admission.heed(harm.clone(), returning.clone(), self.task.classes());
+        let scored = Scored { evaluations, harm, returning };
         Ok((admission.judge(&candidates[chosen].rule), scored))
     }
 
-    /// The losses that count, by member: of those that are not in quarantine and hold rows back.
-    fn score(&self, candidates: &[Candidate], models: &[Vec<f32>]) -> Vec<(MemberId, Vec<u64>)> {
+    /// The evaluations that count, by member: of those that are not in quarantine and hold rows back.
+    fn score(&self, candidates: &[Candidate], models: &[Vec<f32>]) -> Vec<Evaluation> {
         let members = (0..self.members.len()).into_par_iter();
         let standing =
             members.filter(|&member| self.trust[member].standing != Standing::Quarantine);
         let scored = standing.filter_map(|member| {
             let rows = self.held_out.get(member)?.as_ref()?.rows_in(self.round);
-            let measured =
-                models.iter().map(|model| loss_micro(self.spec.evaluate(model, rows).log_loss));
+            let measured = Evaluation {
+                member: self.members[member].clone(),
+                losses: losses(&self.spec, models, rows),
+                classes: losses_by_class(&self.spec, models, rows, self.task.classes().len()),
+            };
             let trainer = &self.trainers[member];
-            let said = reported(trainer, &self.members, candidates, measured.collect());
-            Some((self.members[member].clone(), said))
+            Some(reported(trainer, &self.members, candidates, measured))
         });
         scored.collect()
     }
 }
 
-/// What a member reports when it has measured `losses` of a round's candidates: these, unless it is
-/// hostile and lies. `members` are all members by id.
+/// The loss of each model over all rows.
+pub fn losses(spec: &ModelSpec, models: &[Vec<f32>], rows: &Dataset) -> Vec<u64> {
+    models.iter().map(|model| loss_micro(spec.evaluate(model, rows).log_loss)).collect()
+}
+
+/// For each model its losses over the rows of each of `classes` classes; none where they are none.
+pub fn losses_by_class(
+    spec: &ModelSpec,
+    models: &[Vec<f32>],
+    rows: &Dataset,
+    classes: usize,
+) -> Vec<Vec<ClassLoss>> {
+    if classes == 0 {
+        return Vec::new();
+    }
+    let of_class = |class: usize| {
+        let labels = rows.labels.iter().enumerate();
+        let of_it = labels.filter(|(_, &label)| label as usize == class).map(|(row, _)| row);
+        rows.select(&of_it.collect::<Vec<_>>())
+    };
+    let parts: Vec<Dataset> = (0..classes).map(of_class).collect();
+    let loss = |model: &[f32], part: &Dataset| {
+        let num_examples = part.rows() as u64;
+        let loss_micro = match num_examples {
+            0 => 0,
+            _ => loss_micro(spec.evaluate(model, part).log_loss),
+        };
+        ClassLoss { loss_micro, num_examples }
+    };
+    models.iter().map(|model| parts.iter().map(|part| loss(model, part)).collect()).collect()
+}
+
+/// What a member reports when it has `measured` a round's candidates: that, unless it is hostile and
+/// lies, of each class as of the whole. `members` are all members by id.
 pub fn reported(
     trainer: &Trainer,
     members: &[MemberId],
     candidates: &[Candidate],
+    measured: Evaluation,
+) -> Evaluation {
+    let Some(coalition) = &trainer.coalition else { return measured };
+    let lie = |losses| lie(coalition, members, candidates, losses);
+    let Evaluation { member, losses, mut classes } = measured;
+    for class in 0..classes.first().map_or(0, Vec::len) {
+        let told = lie(classes.iter().map(|one| one[class].loss_micro).collect());
+        let held = classes.iter_mut().map(|one| &mut one[class]).zip(told);
+        held.filter(|(one, _)| one.num_examples > 0).for_each(|(one, told)| one.loss_micro = told);
+    }
+    Evaluation { member, losses: lie(losses), classes }
+}
+
+/// What a hostile member says that its losses of the candidates are.
+fn lie(
+    coalition: &Coalition,
+    members: &[MemberId],
+    candidates: &[Candidate],
     losses: Vec<u64>,
 ) -> Vec<u64> {
-    let Some(coalition) = &trainer.coalition else { return losses };
     let hostile =
         |id: &MemberId| coalition.hostile.iter().any(|(hostile, _)| members[*hostile] == *id);
     match coalition.evaluations {

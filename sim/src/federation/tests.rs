@@ -1,12 +1,18 @@
 use fedledger_contract::canonical::Schema;
+use fedledger_contract::evaluation::Evaluation;
 use fedledger_contract::profile::{apply, Profile, RULE_FEW};
 use fedledger_ledger::decision::{Measure, Reason, Verdict};
 use fedledger_ledger::entry::Standing;
+use fedledger_ledger::ids::MemberId;
 use fedledger_ledger::limits::LOSS_MICRO_MAX;
 use fedledger_ledger::task::{AggregationRule, TaskSpec};
+use fedledger_ledger::transaction::ClassLoss;
 use rayon::ThreadPoolBuilder;
 
-use super::{loss_micro, Evaluations, Federation, FederationError, RoundReport};
+use super::{
+    loss_micro, losses, losses_by_class, reported, Evaluations, Federation, FederationError,
+    RoundReport,
+};
 use crate::attack::{Attack, Knowledge, Schedule, SignFlip, SilentDrift, Sybil};
 use crate::comparison::{default_task, mean_task};
 use crate::data::synthetic::Synthetic;
@@ -155,8 +161,14 @@ fn drifting(from: u64, evaluations: Evaluations, seed: u64) -> Scenario {
 
 /// Under a rule that lets flipped labels in; the filter would leave them out unmeasured.
 fn evaluated(scenario: &Scenario) -> Vec<RoundReport> {
-    let task = apply(Profile::Evaluated, default_task(scenario).expect("a good model"), 13);
-    let task = TaskSpec { rule: RULE_FEW, ..task };
+    evaluated_by_class(scenario, &[])
+}
+
+fn evaluated_by_class(scenario: &Scenario, classes: &[&str]) -> Vec<RoundReport> {
+    let mut task = apply(Profile::Evaluated, default_task(scenario).expect("a good model"), 13);
+    task.rule = RULE_FEW;
+    let evaluation = task.evaluation.as_mut().expect("the profile evaluates");
+    evaluation.classes = classes.iter().map(ToString::to_string).collect();
     federation(scenario, task).run().expect("updates fit the grid")
 }
 
@@ -175,6 +187,70 @@ fn a_cell_that_is_hostile_from_the_first_round_is_found_by_its_harm() {
     assert!(harm.harm_micro > 0 && harm.evaluators == 9, "{harm:?}");
     let left_out = |k: &usize| reports.iter().any(|r| r.verdicts[*k].reason == Reason::CellLeftOut);
     assert!(scenario.hostile.iter().all(left_out), "{:?}", first.verdicts);
+}
+
+#[test]
+fn the_class_that_is_poisoned_is_named_and_nothing_else_changes() {
+    for evaluations in [Evaluations::Honest, Evaluations::Framing] {
+        let scenario = drifting(1, evaluations, 3);
+        let mut reports = evaluated_by_class(&scenario, &["benign", "malignant"]);
+        let mut named = Vec::new();
+        for report in &mut reports {
+            for one in &mut report.evaluations {
+                let rows = one.classes[0].iter().map(|class| class.num_examples).sum::<u64>();
+                assert!(one.classes.iter().all(|all| all.len() == 2) && rows > 0, "{one:?}");
+                one.classes.clear();
+            }
+            report.harm.iter_mut().for_each(|harm| harm.classes.clear());
+            for verdict in &mut report.verdicts {
+                verdict.return_harmed_class = None;
+                named.extend(verdict.harmed_class.take().map(|one| (verdict.member.clone(), one)));
+            }
+        }
+        assert_eq!(reports, evaluated(&scenario));
+        // What is called benign by them is malignant.
+        let hostile =
+            |id| scenario.hostile.iter().any(|&k| scenario.names[k] == *MemberId::as_str(id));
+        let mut of_hostile = named.iter().filter(|(id, _)| hostile(id)).peekable();
+        assert!(of_hostile.peek().is_some(), "{named:?}");
+        for (_, found) in of_hostile {
+            assert_eq!((found.class.as_str(), found.evaluators), ("malignant", 9), "{found:?}");
+            assert!(found.agreeing >= 8, "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_class_without_rows_has_no_loss_and_liars_keep_their_counts() {
+    let data = crate::data::fixtures::clouds(30, 2, 1);
+    let positives = data.select(&[0, 3, 6]);
+    let spec = ModelSpec::Logistic { features: 2 };
+    let models = vec![vec![1.0, 0.0, 0.0], vec![-1.0, 0.0, 0.0]];
+    let of = |rows| losses_by_class(&spec, &models, rows, 2);
+    let counts = |found: &[Vec<ClassLoss>]| -> Vec<Vec<u64>> {
+        found.iter().map(|all| all.iter().map(|one| one.num_examples).collect()).collect()
+    };
+    assert_eq!(counts(&of(&data)), [[20, 10], [20, 10]]);
+    assert_eq!(losses_by_class(&spec, &models, &data, 0), Vec::<Vec<ClassLoss>>::new());
+    let found = of(&positives);
+    assert_eq!(counts(&found), [[0, 3], [0, 3]]);
+    let losses = losses(&spec, &models, &positives);
+    assert_eq!((found[0][0].loss_micro, found[0][1].loss_micro), (0, losses[0]));
+    // A trainer that turns its losses round.
+    let scenario = drifting(1, Evaluations::Inverted, 3);
+    let trainers = scenario.trainers();
+    let liar =
+        trainers.iter().find(|trainer| trainer.coalition.is_some()).expect("four are hostile");
+    let members: Vec<MemberId> =
+        scenario.names.iter().map(|name| MemberId::new(name).expect("a good id")).collect();
+    let member = members[0].clone();
+    let measured = Evaluation { member, losses: losses.clone(), classes: found.clone() };
+    let said = reported(liar, &members, &[], measured);
+    assert_eq!(said.losses, [losses[1], losses[0]]);
+    assert_eq!(counts(&said.classes), counts(&found));
+    let on_positives = |all: &[Vec<ClassLoss>]| [all[0][1].loss_micro, all[1][1].loss_micro];
+    assert_eq!(on_positives(&said.classes), [losses[1], losses[0]]);
+    assert!(said.classes.iter().all(|all| all[0].loss_micro == 0));
 }
 
 #[test]

@@ -95,6 +95,9 @@ pub fn consortium(source: &Source, seed: u64) -> Result<Scenario, RunError> {
 /// # Errors
 /// When they are more than there are, or unknown.
 pub fn with_parts(source: &Source, mut scenario: Scenario) -> Result<Built, RunError> {
+    if let Some((found, allowed)) = source.scenario.contract.classes_fault(&scenario) {
+        return Err(source.fault("contract.classes", found, &allowed).into());
+    }
     let groups = draw_groups(source, &scenario)?;
     scenario.hostile = groups.iter().flat_map(|group| group.hostile.clone()).collect();
     scenario.hostile.sort_unstable();

@@ -1,8 +1,9 @@
 //! The contract's settings in a scenario, and the task that they make.
 
 use fedledger_contract::profile;
-use fedledger_contract::task_check::check_task;
+use fedledger_contract::task_check::{check_classes, check_task};
 use fedledger_ledger::ids::TaskId;
+use fedledger_ledger::limits::{CLASSES_MAX, CLASSES_MIN};
 use fedledger_ledger::task::{
     AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
     Weighting,
@@ -34,6 +35,9 @@ pub struct ContractChoice {
     pub history: Option<Switch<HistoryPolicy>>,
     /// Whether members score what a suspected cell does to the model, and when it counts.
     pub harm: Option<Switch<HarmPolicy>>,
+    /// Names of the data's classes, where members report their losses by class too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 /// A set of settings that belong together.
@@ -114,6 +118,7 @@ impl ContractChoice {
         fn switch<T>(value: Option<T>) -> Switch<T> {
             value.map_or(Switch::Off(Nothing::None), Switch::On)
         }
+        let harm = task.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
         Self {
             profile: Profile::Balanced,
             rule: Some(task.rule.clone()),
@@ -122,7 +127,9 @@ impl ContractChoice {
             norm_band: Some(switch(task.norm_band)),
             trust: Some(switch(task.trust)),
             history: Some(switch(task.history)),
-            harm: Some(switch(task.evaluation.as_ref().and_then(|evaluation| evaluation.harm))),
+            harm: Some(switch(harm)),
+            // What else candidates are scored for is not played here.
+            classes: harm.map_or_else(Vec::new, |_| task.classes().to_vec()),
         }
     }
 
@@ -181,9 +188,39 @@ impl ContractChoice {
                         )
                     })
                 }));
+                if !self.classes.is_empty() {
+                    words.push(format!("losses on {}", self.classes.join(" and ")));
+                }
                 words.join(", ")
             }
         }
+    }
+
+    /// What is wrong with the classes for the data of `scenario`, and what is allowed.
+    pub fn classes_fault(&self, scenario: &Scenario) -> Option<(String, String)> {
+        if self.classes.is_empty() {
+            return None;
+        }
+        let classes = scenario.sites[0].train.class_names.len();
+        let found = self.classes.len();
+        if classes > CLASSES_MAX {
+            let none = "none: this data has more classes than a task can name".to_owned();
+            return Some((format!("{found} names for {classes} classes"), none));
+        }
+        if found != classes {
+            let allowed = format!("one for each of the data's {classes} classes, or none");
+            return Some((format!("{found} names"), allowed));
+        }
+        if let Err(fault) = check_classes(&self.classes) {
+            return Some((fault.to_string(), "names that differ and can be printed".to_owned()));
+        }
+        // Whether the profile has candidates scored depends on members and rounds.
+        if self.task(scenario, 0).is_ok_and(|task| task.evaluation.is_none()) {
+            let found = "names of classes, and nobody scores candidates".to_owned();
+            let allowed = "`evaluated` with members and rounds enough for it, or `harm`".to_owned();
+            return Some((found, allowed));
+        }
+        None
     }
 
     /// The task for `scenario` under these settings. With the attackers absent it is the same
@@ -211,11 +248,15 @@ impl ContractChoice {
         match self.harm {
             Some(Switch::On(harm)) => {
                 let window_ms = task.decide_window_ms;
+                let (candidates, classes) = (Vec::new(), Vec::new());
                 task.evaluation =
-                    Some(EvaluationSpec { candidates: Vec::new(), window_ms, harm: Some(harm) });
+                    Some(EvaluationSpec { candidates, window_ms, harm: Some(harm), classes });
             }
             Some(Switch::Off(_)) => task.evaluation = None,
             None => {}
+        }
+        if let Some(evaluation) = &mut task.evaluation {
+            evaluation.classes.clone_from(&self.classes);
         }
         let members = scenario.sites.len();
         if check_task(&task, members).is_err() {
@@ -344,6 +385,13 @@ pub fn fields() -> Vec<Field> {
             as_profile,
             "Whether members hold a quarter of their rows back to score what a suspected cell does to \
              the model, and when that counts, in 1/1000 of the spread among them.",
+        ),
+        Field::optional(
+            "classes",
+            Shape::list(Shape::Text, CLASSES_MIN, CLASSES_MAX),
+            "nobody says which class is harmed",
+            "A name for each class of the data, in their order: who scores candidates reports its \
+             loss on each class too, and verdicts name the one that was harmed.",
         ),
     ]
 }

@@ -4,7 +4,7 @@ use fedledger_ledger::ids::RoundNumber;
 use fedledger_node::api::types::EvaluatorState;
 use fedledger_node::evaluation::EvaluationRequest;
 
-use super::support::{Consortium, SCORE};
+use super::support::{Consortium, SCORE, SCORE_BY_CLASS};
 
 /// Nobody waits for it but whoever kills it.
 const HANG: &str = "sleep 86400 & wait";
@@ -123,6 +123,64 @@ fn people_score_at_the_command_line_and_are_told_what_is_wrong() {
     let over = consortium.fedledger(2, &["evaluation", "wait", "probe"], "");
     assert_eq!(over.status.code(), Some(4), "{}", told(&over));
     assert!(told(&over).contains("task `probe` is completed"), "{}", told(&over));
+    consortium.wait_same_tip();
+    consortium.stop_and_audit();
+}
+
+#[test]
+fn losses_by_class_come_from_programs_and_from_files_and_are_shown() {
+    let scripts = [SCORE_BY_CLASS, SCORE_BY_CLASS, SCORE_BY_CLASS, "cat >/dev/null; exit 1"];
+    let classes = ["benign", "malignant"];
+    let consortium = Consortium::start_with_evaluators_of(&classes, &scripts, 1, 600_000, 600_000);
+    let told = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    consortium.submit_all(RoundNumber(1));
+    // The last hospital's people do what its program did not.
+    consortium.wait_for_evaluator(3, EvaluatorState::Failed);
+    let asked = consortium.fedledger(3, &["evaluation", "wait", "probe", "--output", "json"], "");
+    assert_eq!(asked.status.code(), Some(0), "{}", told(&asked));
+    let request: EvaluationRequest = serde_json::from_slice(&asked.stdout).unwrap();
+    assert_eq!(request.classes, classes);
+    let model = |k: usize| request.candidates[k].model.to_string();
+    let answer = |rows: &str| {
+        format!(
+            r#"{{"num_examples": 9, "num_examples_by_class": {{{rows}}},
+                 "losses": {{"{0}": 0.5, "{1}": 0.25}},
+                 "losses_by_class": {{"{0}": {{"benign": 0.5}}, "{1}": {{"benign": 0.25}}}}}}"#,
+            model(0),
+            model(1)
+        )
+    };
+    let submit =
+        |input: &str| consortium.fedledger(3, &["evaluation", "submit", "probe", "-"], input);
+    let list = ["evaluation", "submit", "probe", "--losses", "1,1", "--num-examples", "9"];
+    let list = consortium.fedledger(3, &[&list[..], &["--round", "1"]].concat(), "");
+    assert_eq!(list.status.code(), Some(2), "{}", told(&list));
+    assert!(
+        told(&list).contains("asks for losses by class (benign, malignant)"),
+        "{}",
+        told(&list)
+    );
+    let wrong = submit(&answer(r#""benign": 8"#));
+    assert_eq!(wrong.status.code(), Some(2), "{}", told(&wrong));
+    assert!(told(&wrong).contains("adds up to 8, `num_examples` is 9"), "{}", told(&wrong));
+    let wrong = submit(&answer(r#""benign": 8, "malignant": 1"#));
+    assert!(told(&wrong).contains("has none for `malignant`"), "{}", told(&wrong));
+    let good = submit(&answer(r#""benign": 9"#));
+    assert_eq!(good.status.code(), Some(0), "{}", told(&good));
+
+    let view = consortium.wait_for_end(0, RoundNumber(1));
+    assert_eq!((view.evaluations.len(), consortium.chosen(&view)), (4, 1));
+    let class = |member: usize, candidate: usize, class: usize| {
+        let of_class = view.evaluations[member].scores[candidate].classes[class];
+        (of_class.loss_micro, of_class.num_examples)
+    };
+    assert_eq!([class(0, 0, 1), class(0, 1, 1)], [(800_000, 2), (700_000, 2)]);
+    assert_eq!([class(3, 1, 0), class(3, 1, 1)], [(250_000, 9), (0, 0)]);
+    let shown = consortium.fedledger(1, &["evaluation", "show", "probe", "1"], "");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let (_, malignant) = shown.split_once("On class malignant:").expect("it is shown by class");
+    assert!(malignant.contains("hospital-1     2   0.800000  -0.100000"), "{shown}");
+    assert!(malignant.contains("hospital-4     0          -          -"), "{shown}");
     consortium.wait_same_tip();
     consortium.stop_and_audit();
 }

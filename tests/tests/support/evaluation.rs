@@ -24,10 +24,33 @@ printf '%s' "$request" | grep -o '"model":"[0-9a-f]*"' | cut -d'"' -f4 | awk '
     END { print "}}" }'
 "#;
 
+/// The same where losses on two classes are asked for too: a rise on the second alone.
+pub const SCORE_BY_CLASS: &str = r#"
+request=$(cat)
+printf '%s' "$request" | grep -q '"classes":\["benign","malignant"\]' || exit 8
+printf '%s' "$request" | grep -o '"model":"[0-9a-f]*"' | cut -d'"' -f4 | awk '
+    { model[NR] = $1 }
+    END {
+        printf "{\"num_examples\": 5, \"num_examples_by_class\": {\"malignant\": 2, \"benign\": 3}"
+        printf ", \"losses\": {"
+        for (k = 1; k <= NR; k++) printf "%s\"%s\": 0.%d", k > 1 ? ", " : "", model[k], 9 - k
+        printf "}, \"losses_by_class\": {"
+        for (k = 1; k <= NR; k++)
+            printf "%s\"%s\": {\"benign\": 0.25, \"malignant\": 0.%d}", k > 1 ? ", " : "", model[k], 9 - k
+        print "}}"
+    }'
+"#;
+
 /// The task of the other tests, with the median as a further candidate.
-fn evaluated(n: usize, rounds: u64, window_ms: u64) -> fedledger_ledger::task::TaskSpec {
+fn evaluated(
+    n: usize,
+    rounds: u64,
+    window_ms: u64,
+    classes: &[&str],
+) -> fedledger_ledger::task::TaskSpec {
     let candidates = vec![AggregationRule::Median];
-    let evaluation = Some(EvaluationSpec { candidates, window_ms, harm: None });
+    let classes = classes.iter().map(ToString::to_string).collect();
+    let evaluation = Some(EvaluationSpec { candidates, window_ms, harm: None, classes });
     fedledger_ledger::task::TaskSpec { evaluation, ..task_spec(n, rounds, WINDOW_MS) }
 }
 
@@ -40,13 +63,24 @@ impl Consortium {
         window_ms: u64,
         time_ms: u64,
     ) -> Self {
+        Self::start_with_evaluators_of(&[], scripts, rounds, window_ms, time_ms)
+    }
+
+    /// The same where the task names classes.
+    pub fn start_with_evaluators_of(
+        classes: &[&str],
+        scripts: &[&str],
+        rounds: u64,
+        window_ms: u64,
+        time_ms: u64,
+    ) -> Self {
         let n = scripts.len();
         let set = |_: usize, config: &mut fedledger_node::config::Config| {
             config.evaluator.command = vec!["sh".into(), "score.sh".into()];
             config.evaluator.timeout_ms = time_ms;
             config.evaluator.retry_ms = 3_600_000;
         };
-        let spec = evaluated(n, rounds, window_ms);
+        let spec = evaluated(n, rounds, window_ms, classes);
         let consortium = Self::start_as(n, spec, &[], None, set);
         for (member, script) in scripts.iter().enumerate() {
             consortium.set_evaluator(member, script);
@@ -56,7 +90,7 @@ impl Consortium {
 
     /// Nodes that run nothing: whoever scores does so through the API.
     pub fn start_evaluated(n: usize, rounds: u64) -> Self {
-        Self::start_as(n, evaluated(n, rounds, 600_000), &[], None, |_, _| {})
+        Self::start_as(n, evaluated(n, rounds, 600_000, &[]), &[], None, |_, _| {})
     }
 
     /// Replaces a member's script, for its next run.

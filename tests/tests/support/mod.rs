@@ -26,7 +26,7 @@ use fedledger_node::files::to_safetensors;
 use fedledger_node::keys::NodeKeys;
 
 pub use by_hand::Forged;
-pub use evaluation::SCORE;
+pub use evaluation::{SCORE, SCORE_BY_CLASS};
 
 /// How long anything may take before a test fails. Not a measure of speed.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -60,7 +60,12 @@ fn found(seed: u64) -> (Past, Stream) {
 }
 
 fn record(harm_micro: i64) -> ReturnRecord {
-    ReturnRecord { cell: cell().into_iter().collect(), harm_micro, evaluators: 10 }
+    ReturnRecord {
+        cell: cell().into_iter().collect(),
+        harm_micro,
+        evaluators: 10,
+        classes: Vec::new(),
+    }
 }
 
 #[test]

@@ -30,31 +30,11 @@ fn change(with: impl Fn(usize) -> u64) -> Change {
     let play = Play { ledger, random: ChaCha8Rng::seed_from_u64(5) };
     let mut change = Change { play, quarantined: None, returned: None, struck_after: None };
     for round in 1..=45 {
-        let Play { ledger, random } = &mut change.play;
-        let mut jitter = || random.gen_range(-20..=20);
         let moved = if round >= 10 { 90 } else { 0 };
-        let updates: Vec<(usize, [i32; 3])> = (0..7)
-            .map(|at| (at, [200 + jitter(), jitter() + if at < 2 { moved } else { 0 }, jitter()]))
-            .collect();
-        ledger.commit_all(&updates);
-        ledger.reveal_all(0..7);
-        ledger.decide_block();
-        let open = ledger.round();
-        let transactions = (0..7).map(|at| {
-            let scores = open.candidates.iter().map(|candidate| {
-                let loss_micro = if candidate.with.is_some() { with(at) } else { 500_000 };
-                CandidateScore { candidate: candidate.model, loss_micro, num_examples: 9 }
-            });
-            let action = Action::SubmitEvaluation {
-                task: task_id(),
-                round: open.round,
-                scores: scores.collect(),
-            };
-            ledger.sign(at, action)
+        let (result, verdicts) = change.play.scored(moved, |at, candidate| {
+            score(candidate, if candidate.with.is_some() { with(at) } else { 500_000 })
         });
-        let transactions = transactions.collect();
-        ledger.block(1, transactions, vec![]);
-        let (result, verdicts) = outcome(&ledger.decide_block().entries);
+        let ledger = &change.play.ledger;
         let OutcomeResult::Aggregated { chosen, .. } = result else { panic!("{result:?}") };
         assert_eq!(chosen.with, None, "it is never up for choice");
         let quarantined = ledger.trust(0).standing == Standing::Quarantine;

@@ -151,6 +151,22 @@ pub fn describe_rejection(rejection: &Rejection) -> String {
             format!("a change was announced not long ago; the next one from round {from} on")
         }
         Rejection::TextTooLong { max } => format!("a text must have at most {max} bytes"),
+        Rejection::WrongClasses { expected: 0 } => {
+            "the task names no classes, so scores have no losses by class".into()
+        }
+        Rejection::WrongClasses { expected } => {
+            format!("each score must have a loss for each of the task's {expected} classes")
+        }
+        Rejection::ClassExamplesSum { num_examples } => format!(
+            "the num_examples of a score's classes must add up to its num_examples, {num_examples}"
+        ),
+        Rejection::ClassWithoutExamples { class } => {
+            format!("the loss on class {class} must be 0, for there are no examples of it")
+        }
+        Rejection::ClassExamplesDiffer { class } => format!(
+            "the num_examples of class {class} must be the same for each candidate: score all on \
+             the same rows"
+        ),
         Rejection::LossOutOfRange { max } => format!("a loss must be at most {max} millionths"),
     }
 }

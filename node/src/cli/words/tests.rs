@@ -6,6 +6,10 @@ fn member(name: &str) -> MemberId {
     MemberId::new(name).expect("a good id")
 }
 
+fn harmed(harm_micro: u64) -> HarmedClass {
+    HarmedClass { class: "malignant".into(), harm_micro, agreeing: 8, evaluators: 9 }
+}
+
 fn verdict(reason: Reason, value: u64, threshold: u64) -> UpdateVerdict {
     UpdateVerdict {
         member: member("charite"),
@@ -18,6 +22,8 @@ fn verdict(reason: Reason, value: u64, threshold: u64) -> UpdateVerdict {
         strike: false,
         measures: Vec::new(),
         together_with: None,
+        harmed_class: None,
+        return_harmed_class: None,
     }
 }
 
@@ -106,6 +112,20 @@ fn who_moved_together_reads_with_whom_how_long_and_what_evaluators_found() {
         "; in this round 8 of 9 evaluators measured the model as worse with them, by 0.012300 \
                 of loss";
     assert!(reason_words(&found).ends_with(said), "{}", reason_words(&found));
+    found.harmed_class = Some(harmed(31_000));
+    let said =
+        " of loss; 8 of 9 evaluators measured that they raise the loss on class malignant, by \
+                0.031000";
+    assert!(reason_words(&found).ends_with(said), "{}", reason_words(&found));
+    assert_eq!(suspected_class_words(&found), None);
+    let unstruck = UpdateVerdict { reason: Reason::Clean, ..found.clone() };
+    assert_eq!(
+        suspected_class_words(&unstruck).as_deref(),
+        Some(
+            "8 of 9 evaluators measured that it and those it goes with raise the loss on class \
+             malignant, by 0.031000"
+        )
+    );
     let advice = advice_words(&task(), &found).expect("there is something to do");
     for words in [
         "fedledger task announce-data-change lung --reason WHAT",
@@ -181,6 +201,22 @@ fn what_a_return_would_do_is_said_in_quarantine() {
         Some(
             "with it back from quarantine the loss would be 0.12 % higher, in the mean of 4 rounds; a \
              clean round"
+        )
+    );
+}
+
+#[test]
+fn a_return_that_would_harm_a_class_is_said_with_the_class() {
+    let mut found = verdict(Reason::MovedTogether, 0, 0);
+    found.measures = vec![(Measure::ReturnHarmMicro, 1_234), (Measure::ReturnRounds, 4)];
+    found.return_harmed_class = Some(harmed(40_100));
+    found.strike = true;
+    assert_eq!(
+        return_words(&found).as_deref(),
+        Some(
+            "with it back from quarantine the loss would be 0.12 % higher, in the mean of 4 rounds; in \
+             this round 8 of 9 evaluators measured that its return would raise the loss on class \
+             malignant, by 4.01 %"
         )
     );
 }

@@ -1,6 +1,8 @@
+use fedledger_contract::evaluation::Evaluation;
 use fedledger_contract::records::{HarmRecord, TrustRecord};
 use fedledger_ledger::decision::RoundFailure;
 use fedledger_ledger::ids::TaskId;
+use fedledger_ledger::transaction::ClassLoss;
 use fedledger_sim::attack::{Attack, Knowledge};
 use fedledger_sim::federation::RoundReport;
 use fedledger_sim::scenario;
@@ -37,12 +39,24 @@ fn whatever_is_bent_is_named_with_round_and_member() {
     });
     // The cause before its effect on the first member.
     assert!(matches!(update, Difference::Update { round: 1, member, .. } if member == id));
-    let losses = bent(|report| report.losses.push((id.clone(), vec![7, 9])));
+    let one = || Evaluation { member: id.clone(), losses: vec![7, 9], classes: Vec::new() };
+    let losses = bent(|report| report.evaluations.push(one()));
     assert!(matches!(&losses, Difference::Losses { round: 1, member, .. } if *member == id));
     assert!(losses.to_string().ends_with("[7, 9] on the nodes, none in process"), "{losses}");
+    let classes = vec![vec![ClassLoss { loss_micro: 5, num_examples: 3 }]; 2];
+    let by_class = bent(|report| report.evaluations.push(Evaluation { classes, ..one() }));
+    let words = "[7, 9], by class [[(5, 3)], [(5, 3)]] on the nodes, none in process";
+    assert!(by_class.to_string().ends_with(words), "{by_class}");
     let harm = bent(|report| {
         let (cell, evaluators) = (vec![id.clone()], 9);
-        let harm = HarmRecord { cell, harm_micro: 1, score_milli: 2, agreeing: 8, evaluators };
+        let harm = HarmRecord {
+            cell,
+            harm_micro: 1,
+            score_milli: 2,
+            agreeing: 8,
+            evaluators,
+            classes: Vec::new(),
+        };
         report.harm = Some(harm);
     });
     assert!(matches!(harm, Difference::Harm { round: 1, .. }));

@@ -242,3 +242,39 @@ fn institutions_come_from_a_column_or_are_cut_out_of_files() {
         assert!(error.contains(expected), "{error}\nexpected {expected}");
     }
 }
+
+#[test]
+fn classes_are_as_many_as_the_data_has_and_somebody_scores_them() {
+    let text = |contract: &str| {
+        let plain = "profile = \"plain\"\n";
+        assert!(CHANGING.contains(plain));
+        CHANGING.replace(plain, contract).replace("rounds = 6\n", "rounds = 63\n")
+    };
+    let line = CHANGING.lines().position(|line| line == "[contract]").expect("it has one") + 3;
+    for (contract, words) in [
+        (
+            "profile = \"evaluated\"\nclasses = [\"a\", \"b\", \"c\"]\n",
+            "`contract.classes`: 3 names; allowed: one for each of the data's 2 classes, or none",
+        ),
+        (
+            "profile = \"evaluated\"\nclasses = [\"a\", \"a\"]\n",
+            "`contract.classes`: evaluation.classes has `a` twice; allowed: names that differ",
+        ),
+        (
+            "profile = \"balanced\"\nclasses = [\"a\", \"b\"]\n",
+            "`contract.classes`: names of classes, and nobody scores candidates; allowed: `evaluated`",
+        ),
+        (
+            "profile = \"evaluated\"\nclasses = [\"a\"]\n",
+            "`contract.classes`: a list of 1; allowed: a list of 2 to 16",
+        ),
+    ] {
+        let said = refused(&text(contract));
+        assert!(said.starts_with(&format!("a.toml:{line}:")) && said.contains(words), "{said}");
+    }
+    let named = source(&text("profile = \"evaluated\"\nclasses = [\"sound\", \"ill\"]\n"));
+    let built = build(&named, 1).expect("it is good");
+    let task = named.scenario.contract.task(&built.scenario, 0).expect("a good task");
+    assert_eq!(task.classes(), ["sound", "ill"]);
+    assert_eq!(named.scenario.contract.describe(), "evaluated, losses on sound and ill");
+}
