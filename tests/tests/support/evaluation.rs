@@ -24,7 +24,7 @@ printf '%s' "$request" | grep -o '"model":"[0-9a-f]*"' | cut -d'"' -f4 | awk '
     END { print "}}" }'
 "#;
 
-/// The same where losses on two classes are asked for too: a rise on the second alone.
+/// The same where losses on two classes are asked for too: every candidate is better on the second.
 pub const SCORE_BY_CLASS: &str = r#"
 request=$(cat)
 printf '%s' "$request" | grep -q '"classes":\["benign","malignant"\]' || exit 8
@@ -33,10 +33,10 @@ printf '%s' "$request" | grep -o '"model":"[0-9a-f]*"' | cut -d'"' -f4 | awk '
     END {
         printf "{\"num_examples\": 5, \"num_examples_by_class\": {\"malignant\": 2, \"benign\": 3}"
         printf ", \"losses\": {"
-        for (k = 1; k <= NR; k++) printf "%s\"%s\": 0.%d", k > 1 ? ", " : "", model[k], 9 - k
+        for (k = 1; k <= NR; k++) printf "%s\"%s\": 0.%d", (k > 1 ? ", " : ""), model[k], 9 - k
         printf "}, \"losses_by_class\": {"
         for (k = 1; k <= NR; k++)
-            printf "%s\"%s\": {\"benign\": 0.25, \"malignant\": 0.%d}", k > 1 ? ", " : "", model[k], 9 - k
+            printf "%s\"%s\": {\"benign\": 0.25, \"malignant\": 0.%d}", (k > 1 ? ", " : ""), model[k], 9 - k
         print "}}"
     }'
 "#;
