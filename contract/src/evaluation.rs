@@ -19,10 +19,13 @@
 //! harm that counts is the median of the e − f *greatest* differences, not below the median of the
 //! honest, whatever f liars say. It is a share of candidate 0's loss, for which the median of the
 //! e − f least stands, so that no liar makes it look small by a great loss; in millionths, at most
-//! [`RETURN_MICRO_MAX`] either way, so that one round of much use does not hide ten of harm.
+//! [`RETURN_MICRO_MAX`] either way.
 //!
 //! Where a task asks for losses by class, both say besides which class is harmed (`classes`). That
-//! decides nothing.
+//! decides nothing, unless the task names one of them as protected: then its loss takes the place of
+//! the loss on all rows in both, among the evaluators that hold an example of it. Turning a model along
+//! the trade-off between two classes hardly changes the loss on all rows near its least, and changes
+//! that on either class at once.
 
 mod classes;
 
@@ -42,8 +45,8 @@ pub const FLOOR_MICRO: i64 = 20;
 /// Most that one round's harm scores, in thousandths of the spread.
 pub const SCORE_MILLI_MAX: i64 = 3_000;
 
-/// Most that one round's harm of a return counts, in millionths of the loss.
-pub const RETURN_MICRO_MAX: i64 = 10_000;
+/// Most that one round's harm of a return comes to, in millionths of the loss.
+pub const RETURN_MICRO_MAX: i64 = 30_000;
 
 /// What one evaluator that counts reported of a round's candidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,16 +88,18 @@ pub struct Conclusion {
 /// without the cell is up for choice only where `past` says that the harm of each of its
 /// members has added up to half of the limit: honest hospitals with other patients often are in each
 /// other's way, and a model that goes on without them moves away from them, which makes them more so.
+/// `protected` is the class whose loss tells harm, where it is not that on all rows.
 pub fn conclude(
     candidates: &[Candidate],
     evaluations: &[Evaluation],
     past: Option<&Past>,
     f: usize,
+    protected: Option<usize>,
 ) -> Conclusion {
     let suspected = candidates.iter().position(|candidate| candidate.without.is_some());
     let harm = suspected.and_then(|at| {
         let cell = candidates[at].without.as_deref().unwrap_or_default();
-        let (outside, pairs) = outside_of(cell, evaluations, at);
+        let (outside, pairs) = outside_of(cell, evaluations, at, protected);
         let measured = measure(&pairs, f)?;
         let (cell, classes) = (cell.to_vec(), classes::harm_by_class(&outside, at, f));
         Some(HarmRecord { cell, classes, ..measured })
@@ -108,22 +113,27 @@ pub fn conclude(
     let rows: Vec<Vec<u64>> = evaluations.iter().map(|one| one.losses.clone()).collect();
     let returning = mixed.and_then(|at| {
         let cell = candidates[at].with.clone().unwrap_or_default();
-        let (outside, pairs) = outside_of(&cell, evaluations, at);
+        let (outside, pairs) = outside_of(&cell, evaluations, at, protected);
         let measured = measure_return(&pairs, f)?;
         Some(ReturnRecord { cell, classes: classes::return_by_class(&outside, at, f), ..measured })
     });
     Conclusion { chosen: choose(&rows, count, f), harm, returning }
 }
 
-/// The evaluations of members outside of a cell, and of each the losses of candidates 0 and `at`.
+/// The evaluations of members outside of a cell, and the losses of candidates 0 and `at` on the
+/// protected class, or on all rows where there is none.
 fn outside_of<'a>(
     cell: &[MemberId],
     evaluations: &'a [Evaluation],
     at: usize,
+    protected: Option<usize>,
 ) -> (Vec<&'a Evaluation>, Vec<(u64, u64)>) {
     let outside: Vec<&Evaluation> =
         evaluations.iter().filter(|one| !cell.contains(&one.member)).collect();
-    let pairs = outside.iter().map(|one| (one.losses[0], one.losses[at])).collect();
+    let pairs = match protected {
+        Some(class) => classes::pairs_of(&outside, at, class),
+        None => outside.iter().map(|one| (one.losses[0], one.losses[at])).collect(),
+    };
     (outside, pairs)
 }
 

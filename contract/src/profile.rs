@@ -59,7 +59,8 @@ pub const MANY: u32 = 13;
 /// generator, seeds 101 to 120: of 1,820 honest members of consortia without attackers these limits
 /// struck 4, and found 1,197 of 1,600 hostile ones in 20 settings of label poison and drift. On seeds
 /// 201 to 240, which took no part in the choice, they struck 7 of 3,627. Losses averaged by class
-/// instead of by row found no more at the same number of honest members struck (1,156 and 12).
+/// instead of by row found no more at the same number of honest members struck (1,156 and 12); the
+/// loss on one class does, see [`HARM_OF_CLASS`].
 ///
 /// `return_micro` was chosen on seeds 301 to 320 of seven kinds of data. Of 114 honest members
 /// quarantined for changing alike it lets 71 back, 55 within 15 rounds; of 1,553 hostile ones, four of 13
@@ -72,6 +73,17 @@ pub const HARM: HarmPolicy = HarmPolicy {
     limit_milli: 6_000,
     return_micro: Some(1_800),
 };
+
+/// The same where a task names a protected class, whose loss tells the harm.
+///
+/// Chosen on seeds 301 to 308 of seven kinds of data and ten poisons from round 1, 301 to 320 with
+/// nobody hostile and honest changes, and between near ones on 401 to 420. On the first, of 2,240 hostile
+/// members these limits catch 1,254, [`HARM`] on the loss on all rows 1,061; they lose 0.6 and 1.2
+/// points of recall on average, 4.0 and 6.9 at worst; of 728 honest members of consortia without attackers
+/// 7 and 11 are struck. Of 133 honest members quarantined for changing alike 74 come back, 70 within 15
+/// rounds, and of 638 hostile ones 7; by the loss on all rows 77 of 137, 60 and 22.
+pub const HARM_OF_CLASS: HarmPolicy =
+    HarmPolicy { allowance_milli: 500, limit_milli: 10_000, return_micro: Some(6_000), ..HARM };
 
 /// The rule from f = 2 on: a spectral filter, then the trimmed mean of what it leaves.
 ///
@@ -187,7 +199,26 @@ pub fn apply(profile: Profile, task: TaskSpec, members: usize) -> TaskSpec {
 /// measured.
 fn evaluation(task: &TaskSpec) -> EvaluationSpec {
     let window_ms = task.decide_window_ms;
-    EvaluationSpec { candidates: Vec::new(), window_ms, harm: Some(HARM), classes: Vec::new() }
+    EvaluationSpec {
+        candidates: Vec::new(),
+        window_ms,
+        harm: Some(HARM),
+        classes: Vec::new(),
+        protected_class: None,
+    }
+}
+
+/// The evaluation that a profile gives, with losses by class, and with the limits for the harm of the
+/// protected one where there is one.
+#[must_use]
+pub fn with_classes(
+    evaluation: EvaluationSpec,
+    classes: Vec<String>,
+    protected_class: Option<String>,
+) -> EvaluationSpec {
+    let limits = if protected_class.is_some() { HARM_OF_CLASS } else { HARM };
+    let harm = evaluation.harm.map(|_| limits);
+    EvaluationSpec { harm, classes, protected_class, ..evaluation }
 }
 
 /// What the settings of a task promise with `members` members, one sentence each.
@@ -239,15 +270,23 @@ pub fn bounds(task: &TaskSpec, members: usize) -> Vec<String> {
     if !task.classes().is_empty() {
         said.push(format!(
             "everybody tells the others its losses on {}, and how many held-out rows of each it has: \
-             that names the class that was harmed, and decides nothing",
+             that names the class that was harmed",
             task.classes().join(", ")
+        ));
+    }
+    if let Some(class) = task.protected_class() {
+        said.push(format!(
+            "harm is what raises the loss on {}: what is done to other classes is not measured",
+            task.classes()[class]
         ));
     }
     let limit = task.evaluation.as_ref().and_then(|evaluation| evaluation.harm?.return_micro);
     if let Some(limit) = limit {
         said.push(format!(
             "members quarantined for moving together come back, wherever they are by then, when the \
-             others measure that it raises their loss by at most {} %: hostile ones too",
+             others measure that it raises their loss{} by at most {} %: hostile ones too",
+            task.protected_class()
+                .map_or_else(String::new, |class| format!(" on {}", task.classes()[class])),
             milli(limit.div_ceil(10))
         ));
     }

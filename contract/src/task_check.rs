@@ -7,7 +7,7 @@ use fedledger_ledger::limits::{
     TEXT_BYTES_MAX, WINDOW_MS_MAX,
 };
 use fedledger_ledger::task::{
-    AggregationRule, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
 };
 use thiserror::Error;
 
@@ -125,6 +125,15 @@ pub enum TaskFault {
         /// The name.
         name: String,
     },
+    /// The protected class is none of the classes.
+    #[error("evaluation.protected_class is `{name}`, expected one of evaluation.classes")]
+    ProtectedClass {
+        /// The name.
+        name: String,
+    },
+    /// No harm is measured, so that none can be told by a class.
+    #[error("evaluation.protected_class says what tells harm: give evaluation.harm too")]
+    ProtectedClassWithoutHarm,
     /// A rule is offered twice.
     #[error("a rule is offered twice as a candidate")]
     RepeatedCandidate,
@@ -243,6 +252,14 @@ pub fn check_classes(classes: &[String]) -> Result<(), TaskFault> {
     Ok(())
 }
 
+fn check_protected_class(evaluation: &EvaluationSpec) -> Result<(), TaskFault> {
+    let Some(name) = &evaluation.protected_class else { return Ok(()) };
+    if !evaluation.classes.contains(name) {
+        return Err(TaskFault::ProtectedClass { name: name.clone() });
+    }
+    evaluation.harm.map(|_| ()).ok_or(TaskFault::ProtectedClassWithoutHarm)
+}
+
 fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
     let needed = 2 * u64::from(spec.byzantine) + 1;
     if u64::from(spec.updates_min) < needed {
@@ -255,6 +272,7 @@ fn check_rules(spec: &TaskSpec, members: usize) -> Result<(), TaskFault> {
         rules.extend(&evaluation.candidates);
         evaluation.harm.as_ref().map_or(Ok(()), |policy| check_harm(spec, policy))?;
         check_classes(&evaluation.classes)?;
+        check_protected_class(evaluation)?;
         // The model without the suspected cell is one more, that with members in quarantine another.
         let returns = evaluation.harm.and_then(|policy| policy.return_micro);
         let more = usize::from(evaluation.harm.is_some()) + usize::from(returns.is_some());

@@ -255,11 +255,16 @@ pub struct EvaluationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harm: Option<HarmPolicy>,
     /// Names of the classes for which evaluators report a loss too, in the order in which they do;
-    /// none where nobody asks. What they say of a class is evidence and decides nothing.
+    /// none where nobody asks. What they say of a class is evidence, but for the protected one.
     #[n(3)]
     #[cbor(default, skip_if = "Vec::is_empty")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// The one of these classes whose loss tells harm, that of a suspected cell and that of a return:
+    /// the class that must not be missed. When absent, the loss on all rows does.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_class: Option<String>,
 }
 
 /// When members are suspected of acting together without a baseline, and when the harm that
@@ -352,6 +357,12 @@ impl TaskSpec {
     /// The classes for which evaluators report a loss too; none where nobody asks.
     pub fn classes(&self) -> &[String] {
         self.evaluation.as_ref().map_or(&[], |evaluation| &evaluation.classes)
+    }
+
+    /// Which of the classes, from 0, is the one whose loss tells harm; none where that of all rows does.
+    pub fn protected_class(&self) -> Option<usize> {
+        let protected = self.evaluation.as_ref()?.protected_class.as_ref()?;
+        self.classes().iter().position(|class| class == protected)
     }
 
     /// d: the number of parameters over all tensors, or `None` when it overflows.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{bail, Context as _};
-use fedledger_contract::profile::{apply, Profile};
+use fedledger_contract::profile::{apply, with_classes, Profile};
 use fedledger_ledger::ids::{byzantine_max, ChainId, MemberId, TaskId};
 use fedledger_ledger::task::TaskSpec;
 use fedledger_sim::attack::{Attack, Knowledge};
@@ -62,7 +62,7 @@ fn show(options: &DemoOptions, temporary: &Path, cleanup: &Cleanup) -> anyhow::R
     scenario.rounds = options.rounds;
     let task = TaskId::new("demo").expect("a fixed id");
     let members = member_ids(&scenario)?;
-    let spec = contract(options.profile, scenario.task(task)?, members.len())?;
+    let spec = contract(options.profile, scenario.task(task)?, &scenario)?;
     let dir = options.keep.clone().unwrap_or_else(|| temporary.join("consortium"));
     let screen = Screen::new(&members, &scenario.hostile);
     screen.opening(&scenario, &spec, &dir);
@@ -102,10 +102,21 @@ fn build_scenario(options: &DemoOptions) -> anyhow::Result<Scenario> {
     Ok(scenario)
 }
 
-/// The task with the settings of a profile, when one is asked for.
-fn contract(profile: Option<Profile>, task: TaskSpec, members: usize) -> anyhow::Result<TaskSpec> {
+/// The task with the settings of a profile, when one is asked for. Where members score, of two classes
+/// the second, that of the sick, is protected.
+fn contract(
+    profile: Option<Profile>,
+    task: TaskSpec,
+    scenario: &Scenario,
+) -> anyhow::Result<TaskSpec> {
     let Some(profile) = profile else { return Ok(task) };
-    let task = apply(profile, task, members);
+    let members = scenario.sites.len();
+    let mut task = apply(profile, task, members);
+    if let [well, sick] = scenario.sites[0].train.class_names.as_slice() {
+        let (classes, protected) = (vec![well.clone(), sick.clone()], Some(sick.clone()));
+        task.evaluation =
+            task.evaluation.map(|evaluation| with_classes(evaluation, classes, protected));
+    }
     if profile == Profile::Evaluated && task.evaluation.is_none() {
         bail!(
             "the profile `evaluated` needs 7 institutions and 18 rounds; with {members} and {} it \

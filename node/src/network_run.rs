@@ -366,7 +366,8 @@ fn create(
 /// which the nodes made, say it too, and are compared as they are.
 fn measured(task: &TaskSpec, view: &RoundView, evaluations: &[Evaluation]) -> Option<HarmRecord> {
     // Whether the history has it chosen is nothing to what it measures.
-    conclude(&view.candidates, evaluations, None, task.byzantine as usize).harm
+    let (f, protected) = (task.byzantine as usize, task.protected_class());
+    conclude(&view.candidates, evaluations, None, f, protected).harm
 }
 
 /// Takes from every trainer's rows those that it scores candidates on, where the task has that.

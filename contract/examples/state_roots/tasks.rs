@@ -66,6 +66,7 @@ pub fn tasks() -> Vec<TaskSpec> {
         window_ms: 3_000,
         harm: Some(HARM),
         classes: Vec::new(),
+        protected_class: None,
     };
     let examples =
         |task: TaskSpec| TaskSpec { weighting: Weighting::Examples, norm_band: None, ..task };
@@ -79,6 +80,7 @@ pub fn tasks() -> Vec<TaskSpec> {
         window_ms: 3_000,
         harm: None,
         classes: Vec::new(),
+        protected_class: None,
     };
     vec![
         task("bucketed", bucketed, LARGE),

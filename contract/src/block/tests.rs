@@ -302,6 +302,7 @@ proptest! {
             window_ms: EVALUATE_MS,
             harm: None,
             classes: Vec::new(),
+            protected_class: None,
         });
         let mut ledger = Ledger::new(5, vec![TaskSpec { evaluation, rounds: 4, ..task(1, 3) }]);
         for step in &steps {

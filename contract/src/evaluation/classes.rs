@@ -1,4 +1,4 @@
-//! Which class of rows is harmed: evidence for whoever reads a verdict, and no part of any decision.
+//! Which class of rows is harmed: evidence for whoever reads a verdict.
 //!
 //! Where a task names classes, each evaluator also reports its loss on the rows of each. For a class,
 //! the evaluators are those that count for the whole loss and hold an example of it. Among them its
@@ -20,14 +20,16 @@ type Pairs = Vec<(u64, u64)>;
 /// For each class the losses of candidate 0 and of candidate `at`; none where the task has none.
 fn pairs_by_class(evaluations: &[&Evaluation], at: usize) -> Vec<Pairs> {
     let all = evaluations.iter().filter_map(|one| one.classes.first()).map(Vec::len).max();
-    let of_class = |class: usize| {
-        let pairs = evaluations.iter().filter_map(|one| {
-            let (own, other) = (one.classes.first()?.get(class)?, one.classes.get(at)?.get(class)?);
-            (own.num_examples > 0).then_some((own.loss_micro, other.loss_micro))
-        });
-        pairs.collect()
-    };
-    (0..all.unwrap_or(0)).map(of_class).collect()
+    (0..all.unwrap_or(0)).map(|class| pairs_of(evaluations, at, class)).collect()
+}
+
+/// The same for one class.
+pub(super) fn pairs_of(evaluations: &[&Evaluation], at: usize, class: usize) -> Pairs {
+    let pairs = evaluations.iter().filter_map(|one| {
+        let (own, other) = (one.classes.first()?.get(class)?, one.classes.get(at)?.get(class)?);
+        (own.num_examples > 0).then_some((own.loss_micro, other.loss_micro))
+    });
+    pairs.collect()
 }
 
 /// The harm of a cell on each class: candidate `at` is the model without it.

@@ -89,12 +89,12 @@ fn the_model_with_members_in_quarantine_is_never_chosen() {
     let whole = candidate(0, None, None);
     let mixed = || candidate(2, None, Some(vec![id(0)]));
     let listed = [whole.clone(), candidate(1, Some(vec![id(1), id(2)]), None), mixed()];
-    let found = conclude(&listed, &losses, None, 1);
+    let found = conclude(&listed, &losses, None, 1, None);
     assert_eq!((found.chosen, found.harm.map(|harm| harm.evaluators)), (0, Some(4)));
     let returning = found.returning.expect("five evaluators are enough");
     assert_eq!((returning.cell, returning.harm_micro), (vec![id(0)], -RETURN_MICRO_MAX));
     // Nor where nobody is suspected.
-    let found = conclude(&[whole, mixed()], &scored(&[5_000, 1_000]), None, 1);
+    let found = conclude(&[whole, mixed()], &scored(&[5_000, 1_000]), None, 1, None);
     assert_eq!((found.chosen, found.harm), (0, None));
     assert!(found.returning.is_some());
 }

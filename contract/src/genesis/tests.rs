@@ -80,7 +80,13 @@ fn rules_are_refused_where_their_precondition_fails() {
     check_task(|t| t.rule = AggregationRule::Bulyan, "with 5 updates and f = 2");
     check_task(|t| t.rule = AggregationRule::GeometricMedian { iterations: 0 }, "iterations");
     let evaluation = |candidates, window_ms| {
-        Some(EvaluationSpec { candidates, window_ms, harm: None, classes: Vec::new() })
+        Some(EvaluationSpec {
+            candidates,
+            window_ms,
+            harm: None,
+            classes: Vec::new(),
+            protected_class: None,
+        })
     };
     check_task(|t| t.evaluation = evaluation(vec![AggregationRule::Bulyan], EVALUATE_MS), "bulyan");
     check_task(|t| t.evaluation = evaluation(vec![], 0), "window_ms of the evaluation is 0");
@@ -101,6 +107,18 @@ fn rules_are_refused_where_their_precondition_fails() {
             task.evaluation = bare.map(|bare| EvaluationSpec { classes, ..bare });
         };
         check_task(of_classes, fault);
+    }
+    for (protected, fault) in [
+        ("c", "evaluation.protected_class is `c`, expected one of evaluation.classes"),
+        ("b", "evaluation.protected_class says what tells harm: give evaluation.harm too"),
+    ] {
+        let protects = |task: &mut TaskSpec| {
+            let classes = vec!["a".into(), "b".into()];
+            let protected_class = Some(protected.into());
+            let bare = evaluation(vec![], EVALUATE_MS);
+            task.evaluation = bare.map(|bare| EvaluationSpec { classes, protected_class, ..bare });
+        };
+        check_task(protects, fault);
     }
     // Five neighbours work for 7 updates, but not for the 5 that are left without two suspects.
     check_task(

@@ -31,6 +31,13 @@ pub const RETURN_MEAN: u32 = 10;
 /// of them the member is back after twelve.
 pub const RETURN_ROUNDS_MIN: u32 = 3;
 
+/// A round's harm counts for at most so many times the limit either way, so that one of much use does
+/// not hide ten of harm.
+const ROUND_LIMITS: i64 = 5;
+
+/// The least limit of which a round can count so many times, in millionths.
+const LIMIT_LEAST: u32 = 1_000;
+
 /// What evaluators measured of a member's return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode, Serialize)]
 #[cbor(map)]
@@ -76,11 +83,14 @@ impl Past {
         measured: Option<&ReturnRecord>,
         quarantined: &BTreeSet<MemberId>,
     ) {
+        let limit = self.harm.and_then(|policy| policy.return_micro).unwrap_or(0);
+        let most = ROUND_LIMITS * i64::from(limit.max(LIMIT_LEAST));
         for (id, history) in &mut self.members {
             if !quarantined.contains(id) {
                 history.returning = None;
             } else if let Some(record) = measured.filter(|record| record.cell.contains(id)) {
-                history.returning.get_or_insert_default().add(record.harm_micro);
+                let harm_micro = record.harm_micro.clamp(-most, most);
+                history.returning.get_or_insert_default().add(harm_micro);
             }
         }
     }

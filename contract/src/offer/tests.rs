@@ -44,6 +44,7 @@ fn spec() -> TaskSpec {
         window_ms: 1_000,
         harm: Some(HARM),
         classes: Vec::new(),
+        protected_class: None,
     });
     let history = Some(history);
     TaskSpec { history, evaluation, rounds: 60, norm_band: None, trust, ..task(2, 5) }

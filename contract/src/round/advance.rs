@@ -188,9 +188,9 @@ fn leave_evaluate(context: &mut Context<'_>, task: &TaskId, round: RoundRecord, 
     let spec = context.state.task_spec_shared(task).expect("a running task has a specification");
     let deadline = context.time.after(spec.decide_window_ms);
     let counted = counted_evaluations(context, task, &active);
-    let past = context.state.past(&spec);
+    let (past, f) = (context.state.past(&spec), spec.byzantine as usize);
     let Conclusion { chosen, harm, returning } =
-        conclude(&round.candidates, &counted, past.as_ref(), spec.byzantine as usize);
+        conclude(&round.candidates, &counted, past.as_ref(), f, spec.protected_class());
     let round = RoundRecord { chosen: Some(chosen as u32), harm, returning, ..round };
     enter(context, task, round, Phase::Decide, deadline);
     true

@@ -396,6 +396,7 @@ fn evaluated_task() -> TaskSpec {
         window_ms: EVALUATE_MS,
         harm: None,
         classes: Vec::new(),
+        protected_class: None,
     });
     TaskSpec { evaluation, ..task(1, 3) }
 }

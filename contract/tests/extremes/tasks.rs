@@ -65,6 +65,7 @@ pub fn full(members: usize) -> TaskSpec {
                 return_micro: Some(1_800),
             }),
             classes: (0..CLASSES_MAX).map(|at| format!("{at:0>CLASS_NAME_BYTES_MAX$}")).collect(),
+            protected_class: None,
         }),
         updates_min: members as u32 - byzantine,
         commit_window_ms: 1_000,

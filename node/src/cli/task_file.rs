@@ -45,6 +45,8 @@ struct TaskFile {
     /// Classes whose losses are asked for too, where the evaluation is the profile's.
     #[serde(default)]
     classes: Vec<String>,
+    /// The one of these whose loss tells harm.
+    protected_class: Option<String>,
     updates_min: Option<u32>,
     #[serde(default = "window_default")]
     commit_window_ms: u64,
@@ -172,9 +174,11 @@ fn finish(
     // What history shows moves trust; without trust there is nothing to move. Harm is measured of
     // cells that the history suspects.
     let history = file.history.or_else(|| filled.history.filter(|_| trust.is_some()));
+    let own = file.evaluation.is_some();
     let evaluation =
         file.evaluation.or_else(|| filled.evaluation.clone().filter(|_| history.is_some()));
-    let evaluation = with_classes(evaluation, file.classes).map_err(fault)?;
+    let evaluation =
+        with_classes(evaluation, own, file.classes, file.protected_class).map_err(fault)?;
     let rule = file.rule.unwrap_or(filled.rule);
     let updates_min = file.updates_min.unwrap_or_else(|| updates_least(&rule, file.byzantine));
     let spec = TaskSpec {
@@ -191,20 +195,27 @@ fn finish(
     Ok(ParsedTask { spec, initial_model_bytes })
 }
 
-/// The evaluation with the classes that the file names beside it.
+/// The profile's evaluation with the classes that the file names beside it; `own` says that the file
+/// has an evaluation of its own.
 fn with_classes(
     evaluation: Option<EvaluationSpec>,
+    own: bool,
     classes: Vec<String>,
+    protected_class: Option<String>,
 ) -> Result<Option<EvaluationSpec>, String> {
+    if classes.is_empty() && protected_class.is_none() {
+        return Ok(evaluation);
+    }
+    if own {
+        return Err("`classes` and `protected_class` stand beside a profile that evaluates; with \
+                    a table `evaluation` they belong into it"
+            .into());
+    }
     match evaluation {
-        evaluation if classes.is_empty() => Ok(evaluation),
         None => Err("`classes` is set, and members score nothing: set `evaluation`, or a profile \
                      that does"
             .into()),
-        Some(evaluation) if !evaluation.classes.is_empty() => {
-            Err("`classes` is set twice, once in `evaluation`".into())
-        }
-        Some(evaluation) => Ok(Some(EvaluationSpec { classes, ..evaluation })),
+        Some(evaluation) => Ok(Some(profile::with_classes(evaluation, classes, protected_class))),
     }
 }
 

@@ -113,9 +113,9 @@ impl Federation {
             }
         }
         let evaluations = self.score(&candidates, &models);
-        let f = self.task.byzantine as usize;
+        let (f, protected) = (self.task.byzantine as usize, self.task.protected_class());
         let Conclusion { chosen, harm, returning } =
-            conclude(&candidates, &evaluations, self.past.as_ref(), f);
+            conclude(&candidates, &evaluations, self.past.as_ref(), f, protected);
         let mut admission = admit(inputs);
         if let Some(cell) = &candidates[chosen].without {
             admission.leave_out(cell);

@@ -38,6 +38,9 @@ pub struct ContractChoice {
     /// Names of the data's classes, where members report their losses by class too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// The one of these whose loss tells harm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected_class: Option<String>,
 }
 
 /// A set of settings that belong together.
@@ -130,6 +133,7 @@ impl ContractChoice {
             harm: Some(switch(harm)),
             // What else candidates are scored for is not played here.
             classes: harm.map_or_else(Vec::new, |_| task.classes().to_vec()),
+            protected_class: task.protected_class().map(|class| task.classes()[class].clone()),
         }
     }
 
@@ -188,7 +192,9 @@ impl ContractChoice {
                         )
                     })
                 }));
-                if !self.classes.is_empty() {
+                if let Some(class) = &self.protected_class {
+                    words.push(format!("protecting {class}"));
+                } else if !self.classes.is_empty() {
                     words.push(format!("losses on {}", self.classes.join(" and ")));
                 }
                 words.join(", ")
@@ -198,6 +204,12 @@ impl ContractChoice {
 
     /// What is wrong with the classes for the data of `scenario`, and what is allowed.
     pub fn classes_fault(&self, scenario: &Scenario) -> Option<(String, String)> {
+        if let Some(protected) = &self.protected_class {
+            if !self.classes.contains(protected) {
+                let found = format!("`{protected}` as the protected class");
+                return Some((found, "one of `classes`".to_owned()));
+            }
+        }
         if self.classes.is_empty() {
             return None;
         }
@@ -214,10 +226,12 @@ impl ContractChoice {
         if let Err(fault) = check_classes(&self.classes) {
             return Some((fault.to_string(), "names that differ and can be printed".to_owned()));
         }
-        // Whether the profile has candidates scored depends on members and rounds.
-        if self.task(scenario, 0).is_ok_and(|task| task.evaluation.is_none()) {
+        // Whether `evaluated` has candidates scored depends on members and rounds: a sweep may have both.
+        let scored = matches!(self.harm, Some(Switch::On(_)))
+            || self.harm.is_none() && self.profile == Profile::Evaluated;
+        if !scored {
             let found = "names of classes, and nobody scores candidates".to_owned();
-            let allowed = "`evaluated` with members and rounds enough for it, or `harm`".to_owned();
+            let allowed = "with the profile `evaluated`, or with `harm`".to_owned();
             return Some((found, allowed));
         }
         None
@@ -248,15 +262,21 @@ impl ContractChoice {
         match self.harm {
             Some(Switch::On(harm)) => {
                 let window_ms = task.decide_window_ms;
-                let (candidates, classes) = (Vec::new(), Vec::new());
-                task.evaluation =
-                    Some(EvaluationSpec { candidates, window_ms, harm: Some(harm), classes });
+                task.evaluation = Some(EvaluationSpec {
+                    candidates: Vec::new(),
+                    window_ms,
+                    harm: Some(harm),
+                    classes: self.classes.clone(),
+                    protected_class: self.protected_class.clone(),
+                });
             }
             Some(Switch::Off(_)) => task.evaluation = None,
-            None => {}
-        }
-        if let Some(evaluation) = &mut task.evaluation {
-            evaluation.classes.clone_from(&self.classes);
+            None => {
+                let (classes, protected) = (&self.classes, &self.protected_class);
+                task.evaluation = task.evaluation.map(|evaluation| {
+                    profile::with_classes(evaluation, classes.clone(), protected.clone())
+                });
+            }
         }
         let members = scenario.sites.len();
         if check_task(&task, members).is_err() {
@@ -393,6 +413,12 @@ pub fn fields() -> Vec<Field> {
             "A name for each class of the data, in their order: who scores candidates reports its \
              loss on each class too, and verdicts name the one that was harmed.",
         ),
+        Field::optional(
+            "protected_class",
+            Shape::Text,
+            "the loss on all rows tells harm",
+            "The one of `classes` whose loss tells harm: the one that must not be missed.",
+        ),
     ]
 }
 
@@ -404,7 +430,7 @@ fn harm() -> Vec<Field> {
         Field::required("limit_milli", Shape::count(1, 1_000_000), "Sum that is a strike."),
         Field::optional(
             "return_micro",
-            Shape::count(0, 10_000),
+            Shape::count(0, 30_000),
             "who moved together stays while it is away from its baseline",
             "Rise of the loss, in 1/1,000,000 of it, up to which members in quarantine may return.",
         ),

@@ -50,7 +50,8 @@ fn evaluated(
 ) -> fedledger_ledger::task::TaskSpec {
     let candidates = vec![AggregationRule::Median];
     let classes = classes.iter().map(ToString::to_string).collect();
-    let evaluation = Some(EvaluationSpec { candidates, window_ms, harm: None, classes });
+    let evaluation =
+        Some(EvaluationSpec { candidates, window_ms, harm: None, classes, protected_class: None });
     fedledger_ledger::task::TaskSpec { evaluation, ..task_spec(n, rounds, WINDOW_MS) }
 }
 

@@ -129,7 +129,7 @@ fn replay_finds_the_return_again_and_a_bent_one() {
 fn a_limit_has_a_range_and_takes_a_candidate() {
     assert_eq!(check_task(&spec_returning(), 7), Ok(()));
     let mut wide = spec_returning();
-    let harm = HarmPolicy { return_micro: Some(10_001), ..HARM };
+    let harm = HarmPolicy { return_micro: Some(30_001), ..HARM };
     wide.evaluation.as_mut().expect("the task evaluates").harm = Some(harm);
     let found = check_task(&wide, 7);
     assert!(matches!(found, Err(TaskFault::OutOfRange { what: "return_micro", .. })), "{found:?}");

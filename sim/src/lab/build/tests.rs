@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use fedledger_contract::profile::HARM_OF_CLASS;
 use rayon::ThreadPoolBuilder;
 
 use super::build;
@@ -262,7 +263,11 @@ fn classes_are_as_many_as_the_data_has_and_somebody_scores_them() {
         ),
         (
             "profile = \"balanced\"\nclasses = [\"a\", \"b\"]\n",
-            "`contract.classes`: names of classes, and nobody scores candidates; allowed: `evaluated`",
+            "`contract.classes`: names of classes, and nobody scores candidates; allowed: with the profile",
+        ),
+        (
+            "profile = \"evaluated\"\nclasses = [\"a\", \"b\"]\nprotected_class = \"c\"\n",
+            "`contract.classes`: `c` as the protected class; allowed: one of `classes`",
         ),
         (
             "profile = \"evaluated\"\nclasses = [\"a\"]\n",
@@ -277,4 +282,12 @@ fn classes_are_as_many_as_the_data_has_and_somebody_scores_them() {
     let task = named.scenario.contract.task(&built.scenario, 0).expect("a good task");
     assert_eq!(task.classes(), ["sound", "ill"]);
     assert_eq!(named.scenario.contract.describe(), "evaluated, losses on sound and ill");
+    let protects =
+        "profile = \"evaluated\"\nclasses = [\"sound\", \"ill\"]\nprotected_class = \"ill\"\n";
+    let named = source(&text(protects));
+    let built = build(&named, 1).expect("it is good");
+    let task = named.scenario.contract.task(&built.scenario, 0).expect("a good task");
+    assert_eq!(task.protected_class(), Some(1));
+    assert_eq!(task.evaluation.and_then(|evaluation| evaluation.harm), Some(HARM_OF_CLASS));
+    assert_eq!(named.scenario.contract.describe(), "evaluated, protecting ill");
 }
