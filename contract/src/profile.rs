@@ -83,7 +83,7 @@ pub const HARM: HarmPolicy = HarmPolicy {
 /// 7 and 11 are struck. Of 133 honest members quarantined for changing alike 74 come back, 70 within 15
 /// rounds, and of 638 hostile ones 7; by the loss on all rows 77 of 137, 60 and 22.
 pub const HARM_OF_CLASS: HarmPolicy =
-    HarmPolicy { allowance_milli: 500, limit_milli: 10_000, return_micro: Some(6_000), ..HARM };
+    HarmPolicy { allowance_milli: 1_000, limit_milli: 12_000, return_micro: Some(6_000), ..HARM };
 
 /// The rule from f = 2 on: a spectral filter, then the trimmed mean of what it leaves.
 ///

@@ -361,7 +361,7 @@ impl Place {
 
 #[inline(always)]
 fn vectors<H: Halves, const LENGTH: usize>(part: &Part, from: usize) -> &[H::Numbers] {
-    bytemuck::cast_slice(&part.0[from / 2..(from + LENGTH) / 2])
+    bytemuck::cast_slice(&part.0[from / 2..][..LENGTH / 2])
 }
 
 #[inline(always)]
