@@ -76,12 +76,12 @@ pub const HARM: HarmPolicy = HarmPolicy {
 
 /// The same where a task names a protected class, whose loss tells the harm.
 ///
-/// Chosen on seeds 301 to 308 of seven kinds of data and ten poisons from round 1, 301 to 320 with
-/// nobody hostile and honest changes, and between near ones on 401 to 420. On the first, of 2,240 hostile
-/// members these limits catch 1,254, [`HARM`] on the loss on all rows 1,061; they lose 0.6 and 1.2
-/// points of recall on average, 4.0 and 6.9 at worst; of 728 honest members of consortia without attackers
-/// 7 and 11 are struck. Of 133 honest members quarantined for changing alike 74 come back, 70 within 15
-/// rounds, and of 638 hostile ones 7; by the loss on all rows 77 of 137, 60 and 22.
+/// Chosen on seeds 301 to 320 and 401 to 420 of seven kinds of data with poison from round 1, nobody
+/// hostile and honest changes, and on backdoors of a small network, as the lowest at which no more than
+/// one honest member in a hundred is struck there (ADR 9). On 401 to 420 it catches 1,079 of 2,240
+/// hostile members, [`HARM`] on the loss on all rows 1,000, with 1.2 and 1.4 points of recall lost. Of 131
+/// honest members quarantined for changing alike 74 come back, 70 within 15 rounds, and of 638 hostile
+/// ones 7; by the loss on all rows 77 of 137, 60 and 22.
 pub const HARM_OF_CLASS: HarmPolicy =
     HarmPolicy { allowance_milli: 1_000, limit_milli: 12_000, return_micro: Some(6_000), ..HARM };
 
