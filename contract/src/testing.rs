@@ -16,7 +16,7 @@ use fedledger_ledger::ids::{ChainId, Digest, Height, MemberId, Nonce, TaskId, Ti
 use fedledger_ledger::keys::{sign_raw, PublicKey};
 use fedledger_ledger::state::LatestState;
 use fedledger_ledger::task::{
-    AggregationRule, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
+    AggregationRule, EvaluationSpec, NormBand, TaskSpec, TensorSpec, TrustPolicy, Weighting,
 };
 use fedledger_ledger::transaction::{Action, Transaction, TransactionBody};
 
@@ -33,6 +33,18 @@ pub(crate) const COMMIT_MS: u64 = 1_000;
 pub(crate) const REVEAL_MS: u64 = 2_000;
 pub(crate) const DECIDE_MS: u64 = 4_000;
 pub(crate) const EVALUATE_MS: u64 = 3_000;
+
+/// A phase in which `candidates` are scored beside the task's own rule, and nothing else is asked.
+pub(crate) fn evaluation(candidates: Vec<AggregationRule>) -> EvaluationSpec {
+    EvaluationSpec {
+        candidates,
+        window_ms: EVALUATE_MS,
+        harm: None,
+        classes: Vec::new(),
+        protected_class: None,
+    }
+}
+
 /// Parameters of the test task.
 pub(crate) const D: usize = 3;
 

@@ -34,6 +34,14 @@ fn bytes(value: &Value, name: &str) -> Vec<u8> {
     hex::decode(get::<String>(value, name)).unwrap()
 }
 
+/// What the valid transaction of that name in the vectors does.
+fn action_of(what: &str) -> Action {
+    let all = vectors("transactions");
+    let case = list(&all, "valid").iter().find(|case| case["what"] == what);
+    let case = case.unwrap_or_else(|| panic!("the vectors have no {what:?}"));
+    Transaction::from_bytes(&bytes(case, "bytes")).expect("it is listed as valid").body.action
+}
+
 #[test]
 fn votes() {
     for case in list(&vectors("votes"), "valid") {
@@ -84,14 +92,13 @@ fn commitments() {
         assert_ne!(opening(case).commitment(), good, "{}", case["what"]);
     }
     // The commitment in the transactions' vectors is the first one here, and the reveal opens it.
-    let find = |what: &str| {
-        let all = vectors("transactions");
-        let case = list(&all, "valid").iter().find(|case| case["what"] == what).unwrap().clone();
-        Transaction::from_bytes(&bytes(&case, "bytes")).unwrap().body.action
+    let Action::CommitUpdate { commitment, .. } = action_of("commit") else {
+        panic!("no commitment")
     };
-    let Action::CommitUpdate { commitment, .. } = find("commit") else { panic!("no commitment") };
     assert_eq!(commitment, good);
-    let Action::RevealUpdate { update, salt, .. } = find("reveal") else { panic!("no reveal") };
+    let Action::RevealUpdate { update, salt, .. } = action_of("reveal") else {
+        panic!("no reveal")
+    };
     let first = opening(&list(&all, "valid")[0]);
     assert_eq!((update, salt), (first.update, first.salt));
 }
@@ -121,12 +128,9 @@ fn transactions() {
 
 #[test]
 fn an_evaluation_by_class_has_a_loss_and_a_count_for_each() {
-    let all = vectors("transactions");
-    let find = |what: &str| {
-        let case = list(&all, "valid").iter().find(|case| case["what"] == what).unwrap().clone();
-        let action = Transaction::from_bytes(&bytes(&case, "bytes")).unwrap().body.action;
-        let Action::SubmitEvaluation { scores, .. } = action else { panic!("{what}: no scores") };
-        scores
+    let find = |what: &str| match action_of(what) {
+        Action::SubmitEvaluation { scores, .. } => scores,
+        action => panic!("{what}: no scores in {action:?}"),
     };
     assert!(find("evaluation").iter().all(|score| score.classes.is_empty()));
     let class = |loss_micro, num_examples| ClassLoss { loss_micro, num_examples };

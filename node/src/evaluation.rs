@@ -440,7 +440,7 @@ mod tests {
     #[test]
     fn a_list_of_losses_is_named_by_the_candidates() {
         let answer = EvaluationAnswer::of_list(&[0.5, f64::NAN], 3, &candidates()).unwrap();
-        let scores = answer.scores(&candidates(), &[]).unwrap();
+        let scores = answer.scores(&candidates(), &[]).expect("one loss for each candidate");
         assert_eq!((scores[0].loss_micro, scores[1].loss_micro), (500_000, LOSS_MICRO_MAX));
         assert_eq!(EvaluationAnswer::of_list(&[0.5], 3, &candidates()), Err(2));
     }
@@ -453,17 +453,18 @@ mod tests {
         let page = page.replace("9f6c…", &one.to_string()).replace("04be…", &two.to_string());
         let mut blocks = page.split("```json\n").skip(1);
         let mut block = || blocks.next().and_then(|rest| rest.split("```").next()).unwrap();
-        let request: EvaluationRequest = serde_json::from_str(block()).unwrap();
+        let request: EvaluationRequest = serde_json::from_str(block()).expect("as documented");
         let models: Vec<Digest> = request.candidates.iter().map(|asked| asked.model).collect();
         assert_eq!(models, [one, two]);
         assert!(request.candidates.iter().all(|asked| asked.file.is_some()));
         assert!(request.classes.is_empty());
-        let answer = EvaluationAnswer::parse(block().as_bytes()).unwrap();
-        let scores = answer.scores(&candidates(), &[]).unwrap();
+        let answer = EvaluationAnswer::parse(block().as_bytes()).expect("as documented");
+        let scores = answer.scores(&candidates(), &[]).expect("one loss for each candidate");
         assert_eq!((scores[0].loss_micro, scores[1].loss_micro), (412_667, 398_102));
-        let by_class: EvaluationRequest = serde_json::from_str(block()).unwrap();
-        let answer = EvaluationAnswer::parse(block().as_bytes()).unwrap();
-        let scores = answer.scores(&candidates(), &by_class.classes).unwrap();
+        let by_class: EvaluationRequest = serde_json::from_str(block()).expect("as documented");
+        let answer = EvaluationAnswer::parse(block().as_bytes()).expect("as documented");
+        let scores =
+            answer.scores(&candidates(), &by_class.classes).expect("a loss for each class");
         let malignant = ClassLoss { loss_micro: 741_300, num_examples: 73 };
         assert_eq!((scores[0].loss_micro, scores[0].classes[1]), (412_667, malignant));
         let settings = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());

@@ -164,10 +164,8 @@ impl<H: Halves> Sums<H> {
     fn flush(&mut self, sums: &mut [i64]) {
         self.reached = 0;
         let n = self.n;
+        // None at all before the first span.
         let mut vectors = self.vectors.iter_mut();
-        if vectors.len() == 0 {
-            return;
-        }
         for i in (0..n).step_by(TILE) {
             for j in (i..n).step_by(TILE) {
                 for row in i..n.min(i + TILE) {

@@ -4,14 +4,14 @@ use fedledger_ledger::decision::{Measure, OutcomeResult, RoundFailure};
 use fedledger_ledger::governance::Change;
 use fedledger_ledger::ids::{ChainId, Digest, MemberId, Nonce};
 use fedledger_ledger::state::LatestState;
-use fedledger_ledger::task::{AggregationRule, EvaluationSpec, TaskSpec};
+use fedledger_ledger::task::{AggregationRule, TaskSpec};
 use fedledger_ledger::transaction::CandidateScore;
 use proptest::prelude::*;
 
 use super::*;
 use crate::check::{check_transaction, check_transaction_with, select_transactions};
 use crate::decide::{decide, pending};
-use crate::testing::{member_id, task, task_id, Ledger, COMMIT_MS, D, EVALUATE_MS};
+use crate::testing::{evaluation, member_id, task, task_id, Ledger, COMMIT_MS, D};
 
 const HONEST: [(usize, [i32; D]); 4] =
     [(0, [100, 0, 7]), (1, [90, 4, 9]), (2, [110, -4, 5]), (3, [95, 2, 6])];
@@ -297,13 +297,7 @@ proptest! {
     #[test]
     fn random_schedules_never_panic_and_replay_to_the_same_roots(steps in steps()) {
         let candidates = vec![AggregationRule::Mean];
-        let evaluation = Some(EvaluationSpec {
-            candidates,
-            window_ms: EVALUATE_MS,
-            harm: None,
-            classes: Vec::new(),
-            protected_class: None,
-        });
+        let evaluation = Some(evaluation(candidates));
         let mut ledger = Ledger::new(5, vec![TaskSpec { evaluation, rounds: 4, ..task(1, 3) }]);
         for step in &steps {
             let transactions = transactions(&mut ledger, step);

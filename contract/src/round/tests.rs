@@ -4,13 +4,14 @@ use fedledger_ledger::entry::{Rejection, Standing, TrustCause};
 use fedledger_ledger::governance::Change;
 use fedledger_ledger::ids::Digest;
 use fedledger_ledger::limits::{LOSS_MICRO_MAX, NUM_EXAMPLES_MAX};
-use fedledger_ledger::task::{AggregationRule, EvaluationSpec};
+use fedledger_ledger::task::AggregationRule;
 use fedledger_ledger::transaction::{Action, CandidateScore, Transaction};
 
 use super::*;
 use crate::state_key;
 use crate::testing::{
-    has, member_id, outcome, task, task_id, Ledger, COMMIT_MS, D, DECIDE_MS, EVALUATE_MS, REVEAL_MS,
+    evaluation, has, member_id, outcome, task, task_id, Ledger, COMMIT_MS, D, DECIDE_MS,
+    EVALUATE_MS, REVEAL_MS,
 };
 use Standing::{Probation, Quarantine};
 use TrustCause::{CleanRound, Returned, Strike, StrikesInARow};
@@ -391,13 +392,7 @@ fn evaluated_task() -> TaskSpec {
         AggregationRule::Median,
         AggregationRule::GeometricMedian { iterations: 8 },
     ];
-    let evaluation = Some(EvaluationSpec {
-        candidates,
-        window_ms: EVALUATE_MS,
-        harm: None,
-        classes: Vec::new(),
-        protected_class: None,
-    });
+    let evaluation = Some(evaluation(candidates));
     TaskSpec { evaluation, ..task(1, 3) }
 }
 

@@ -367,7 +367,7 @@ fn scores_are_handed_to_the_node_for_the_round_that_they_name() {
     let classes = vec![ClassLoss { loss_micro: 9, num_examples: 2 }];
     let candidate = Digest::of(b"m");
     let score = CandidateScore { candidate, loss_micro: 7, num_examples: 2, classes };
-    let classes = &serde_json::to_value(&score).unwrap()["classes"];
+    let classes = &serde_json::to_value(&score).expect("a score is JSON")["classes"];
     assert_eq!(*classes, serde_json::json!([{ "loss_micro": 9, "num_examples": 2 }]));
     let body = EvaluationBody { scores: vec![score] };
     let post = |path: &str| served.client.post::<Submitted>(path, &body);

@@ -90,7 +90,8 @@ fn people_score_at_the_command_line_and_are_told_what_is_wrong() {
         let asked = [&wait[..], &[out.to_str().unwrap()]].concat();
         let asked = consortium.fedledger(member, &asked, "");
         assert_eq!(asked.status.code(), Some(0), "{}", told(&asked));
-        let request: EvaluationRequest = serde_json::from_slice(&asked.stdout).unwrap();
+        let request: EvaluationRequest =
+            serde_json::from_slice(&asked.stdout).expect("`evaluation wait` prints a request");
         assert_eq!((request.round, request.candidates.len()), (RoundNumber(1), 2));
         for candidate in &request.candidates {
             fedledger_node::files::read_tensors(candidate.file.as_deref().unwrap()).unwrap();
@@ -138,7 +139,8 @@ fn losses_by_class_come_from_programs_and_from_files_and_are_shown() {
     consortium.wait_for_evaluator(3, EvaluatorState::Failed);
     let asked = consortium.fedledger(3, &["evaluation", "wait", "probe", "--output", "json"], "");
     assert_eq!(asked.status.code(), Some(0), "{}", told(&asked));
-    let request: EvaluationRequest = serde_json::from_slice(&asked.stdout).unwrap();
+    let request: EvaluationRequest =
+        serde_json::from_slice(&asked.stdout).expect("`evaluation wait` prints a request");
     assert_eq!(request.classes, classes);
     let model = |k: usize| request.candidates[k].model.to_string();
     let answer = |rows: &str| {
