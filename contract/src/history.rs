@@ -25,6 +25,19 @@
 //!    fewer that moved from the more they moved away from.
 //! 5. **Finding**: `rounds_in_a_row` rounds in a cell at any scale.
 //!
+//! *On and off.* Who pushes in some rounds and is honest in the others has a mean that moves little; what
+//! it sends jumps from round to round, and an honest institution has no reason to jump with others.
+//! Where a task has a [`SwingPolicy`](fedledger_ledger::task::SwingPolicy):
+//!
+//! 6. **Swings** (`swings`): the first differences `g(t) − g(t−1)` of a member's latest deviations, less
+//!    those of the median member. Two members' swings have the inner product `c = Σ⟨dᵢ, dⱼ⟩` over
+//!    the window and the correlation `c / √(cᵢᵢ·cⱼⱼ)`; a member's are the means with the f − 1
+//!    whose correlation with it is greatest. It swings with them when both that correlation and the
+//!    amplitude `√(c/window)`, in median deviations, exceed their limits: many that swing widely, or
+//!    the same thing many times. After `rounds_in_a_row` rounds it is a finding.
+//!    A change of scanner is one step, and a constant push none, so that neither is seen here; there is
+//!    no baseline, so that this holds from the first rounds on.
+//!
 //! Deviations from the literature: Lowry et al. use the full covariance; with a dozen rounds of
 //! baseline there is none, so noise is one number a member. Correlating the members' shifts with
 //! each other is ours; FoolsGold (Fung, Yoon and Beschastnikh, RAID 2020) correlates whole updates,
@@ -32,12 +45,13 @@
 //!
 //! *Without a baseline.* Who was hostile from the first round has a hostile baseline, and nothing of
 //! the above sees it. So a task that has its evaluators measure harm ([`HarmPolicy`]) also keeps
-//! 6. **What a member usually sends** (`usual`): the mean of its deviations from the second round on,
+//!
+//! 7. **What a member usually sends** (`usual`): the mean of its deviations from the second round on,
 //!    exponentially weighted after 20 rounds.
-//! 7. **Suspects** ([`Past::suspects`]): the at most f members whose usual deviations pull hardest
+//! 8. **Suspects** ([`Past::suspects`]): the at most f members whose usual deviations pull hardest
 //!    together. There are always some: honest hospitals with like patients, or colluders. Evaluators
 //!    tell them apart ([`crate::evaluation`]): they score the model with and without the cell.
-//! 8. **Harm** ([`Past::weigh`]): for each member of the measured cell, `h ← h + score − allowance`,
+//! 9. **Harm** ([`Past::weigh`]): for each member of the measured cell, `h ← h + score − allowance`,
 //!    for all others `h ← h − allowance/4`, between 0 and twice the limit (a CUSUM: Page, Biometrika
 //!    1954; the score is limited, and the others' sums shrink, which are ours). When one member of
 //!    the cell is over `limit_milli`, all of it that are over half of that are struck; in quarantine
@@ -58,6 +72,7 @@ mod onset;
 mod returning;
 mod sketch;
 mod suspects;
+mod swings;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -75,6 +90,7 @@ pub use onset::onset;
 pub use returning::{ReturnHarm, RETURN_MEAN, RETURN_ROUNDS_MIN};
 pub(crate) use sketch::median_i64;
 pub use sketch::{observe, Row, UNIT};
+pub use swings::SwingFinding;
 pub use track::{MemberHistory, SCALES, USUAL};
 
 /// What is known about the members before a round.
@@ -144,7 +160,7 @@ impl Past {
             .collect()
     }
 
-    /// Adds a round and says who is in a cell by now, by member id.
+    /// Adds a round and says who is in a cell and who swings with others by now, by member id.
     ///
     /// `quarantined` are those whose updates do not enter; they are compared with the others but
     /// the others' centre and noise do not depend on them. `f` is the task's.
@@ -153,7 +169,7 @@ impl Past {
         deviations: &[Deviation],
         quarantined: &BTreeSet<MemberId>,
         f: usize,
-    ) -> Vec<Finding> {
+    ) -> Findings {
         for deviation in deviations {
             let history = self.members.entry(deviation.member.clone()).or_default();
             let values = sketch::values(&deviation.sketch);
@@ -170,7 +186,7 @@ impl Past {
             .cloned()
             .collect();
         let found = cells::search(self, &standing, f);
-        let mut findings = Vec::new();
+        let mut moved = Vec::new();
         for (id, history) in self.members.iter_mut().filter(|(id, _)| present(id)) {
             let Some(finding) = found.get(id) else {
                 history.in_cell = 0;
@@ -178,11 +194,46 @@ impl Past {
             };
             history.in_cell = history.in_cell.saturating_add(1);
             if history.in_cell >= self.policy.rounds_in_a_row {
-                findings.push(Finding { rounds: history.in_cell, ..finding.clone() });
+                moved.push(Finding { rounds: history.in_cell, ..finding.clone() });
+            }
+        }
+        Findings { moved, swung: self.swung(deviations, &standing, f) }
+    }
+
+    /// Adds a round's deviations to the latest, and says who swung with others for long enough.
+    fn swung(
+        &mut self,
+        deviations: &[Deviation],
+        standing: &BTreeSet<MemberId>,
+        f: usize,
+    ) -> Vec<SwingFinding> {
+        let Some(policy) = self.policy.swings else { return Vec::new() };
+        for (id, history) in &mut self.members {
+            let own = deviations.binary_search_by(|one| one.member.cmp(id));
+            let sketch = own.ok().map(|at| deviations[at].sketch.as_slice());
+            history.keep_latest(policy.window_rounds, sketch);
+        }
+        let mut found = swings::search(self, &policy, standing, f);
+        let mut findings = Vec::new();
+        for (id, history) in &mut self.members {
+            let rounds = found.get(id).map(|_| history.swinging.unwrap_or(0).saturating_add(1));
+            history.swinging = rounds;
+            if let Some(rounds) = rounds.filter(|&rounds| rounds >= policy.rounds_in_a_row) {
+                let finding = found.remove(id).expect("only who was found has rounds");
+                findings.push(SwingFinding { rounds, ..finding });
             }
         }
         findings
     }
+}
+
+/// What a round adds up to, each by member id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// Who left its baseline together with others.
+    pub moved: Vec<Finding>,
+    /// Who changed from round to round together with others.
+    pub swung: Vec<SwingFinding>,
 }
 
 /// A member that did harm together with others.

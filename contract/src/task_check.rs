@@ -7,7 +7,8 @@ use fedledger_ledger::limits::{
     TEXT_BYTES_MAX, WINDOW_MS_MAX,
 };
 use fedledger_ledger::task::{
-    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, SwingPolicy, TaskSpec,
+    TrustPolicy,
 };
 use thiserror::Error;
 
@@ -212,7 +213,19 @@ fn check_history(spec: &TaskSpec, policy: &HistoryPolicy) -> Result<(), TaskFaul
     in_range("bond_milli", u64::from(policy.bond_milli), 1_000, 1_000_000)?;
     in_range("shift_milli", u64::from(policy.shift_milli), 1, 1_000_000)?;
     in_range("lead_milli", u64::from(policy.lead_milli), 0, 1_000_000)?;
-    in_range("rounds_in_a_row", u64::from(policy.rounds_in_a_row), 1, 1_000)
+    in_range("rounds_in_a_row", u64::from(policy.rounds_in_a_row), 1, 1_000)?;
+    policy.swings.as_ref().map_or(Ok(()), check_swings)
+}
+
+fn check_swings(policy: &SwingPolicy) -> Result<(), TaskFault> {
+    in_range("window_rounds", u64::from(policy.window_rounds), 2, 100)?;
+    let (correlation, copies) = (policy.correlation_milli, policy.copy_correlation_milli);
+    in_range("correlation_milli", u64::from(correlation), 1, 999)?;
+    in_range("copy_correlation_milli", u64::from(copies), u64::from(correlation), 999)?;
+    let (amplitude, copied) = (policy.amplitude_milli, policy.copy_amplitude_milli);
+    in_range("amplitude_milli", u64::from(amplitude), 1, 1_000_000)?;
+    in_range("copy_amplitude_milli", u64::from(copied), 1, u64::from(amplitude))?;
+    in_range("rounds_in_a_row of the swings", u64::from(policy.rounds_in_a_row), 1, 1_000)
 }
 
 fn check_harm(spec: &TaskSpec, policy: &HarmPolicy) -> Result<(), TaskFault> {

@@ -40,6 +40,7 @@ pub fn mark_of(verdict: &UpdateVerdict, contradicted: bool) -> RoundMark {
     if verdict.strike {
         let decisive = match verdict.reason {
             Reason::MovedTogether => Some(TrustCause::MovedTogether),
+            Reason::SwungTogether => Some(TrustCause::SwungTogether),
             Reason::HarmfulTogether => Some(TrustCause::HarmfulTogether),
             _ => None,
         };
@@ -151,8 +152,12 @@ pub fn after_round_all(
     let moved = all(true);
     let quarantined =
         moved.iter().filter(|(record, _)| record.standing == Standing::Quarantine).count();
-    let causes =
-        [TrustCause::StrikesInARow, TrustCause::MovedTogether, TrustCause::HarmfulTogether];
+    let causes = [
+        TrustCause::StrikesInARow,
+        TrustCause::MovedTogether,
+        TrustCause::SwungTogether,
+        TrustCause::HarmfulTogether,
+    ];
     let newly = moved.iter().any(|(_, cause)| causes.contains(cause));
     if newly && quarantined + others > f {
         return (all(false), true);

@@ -93,6 +93,10 @@ pub enum Reason {
     /// The evaluations chose the model without its member's cell. No fault by itself.
     #[n(17)]
     CellLeftOut,
+    /// Over several rounds its member's updates changed from one round to the next together with
+    /// others', in one direction.
+    #[n(18)]
+    SwungTogether,
 }
 
 /// A named number that went into a verdict.
@@ -160,6 +164,17 @@ pub enum Measure {
     /// In how many rounds that was measured.
     #[n(16)]
     ReturnRounds,
+    /// Mean correlation of the changes in what the member sends with those of the members closest to
+    /// it, in thousandths.
+    #[n(17)]
+    SwingCorrelationMilli,
+    /// Root mean square of the changes that it has in common with them, in thousandths of a median
+    /// deviation.
+    #[n(18)]
+    SwingAmplitudeMilli,
+    /// Rounds in a row in which that was over the task's limits.
+    #[n(19)]
+    RoundsSwinging,
 }
 
 /// The class on which something raises the loss most, as evaluators measured it; how it is found says
@@ -245,13 +260,21 @@ pub struct Deviation {
 }
 
 /// Sketches in text are hexadecimal.
-mod hex_bytes {
+pub mod hex_bytes {
     use serde::{de::Error as _, Deserialize, Deserializer, Serializer};
 
+    /// Writes bytes as hexadecimal digits.
+    ///
+    /// # Errors
+    /// The serializer's.
     pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&hex::encode(bytes))
     }
 
+    /// Reads what [`serialize`] writes.
+    ///
+    /// # Errors
+    /// When the text is not pairs of hexadecimal digits.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         hex::decode(text).map_err(D::Error::custom)

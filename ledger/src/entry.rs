@@ -255,6 +255,9 @@ pub enum TrustCause {
     /// It announced a change of its data.
     #[n(9)]
     DataChanged,
+    /// The members' histories show that it changed from round to round together with others.
+    #[n(10)]
+    SwungTogether,
 }
 
 /// What an entry records.

@@ -237,6 +237,42 @@ pub struct HistoryPolicy {
     /// Rounds in a row in a cell before a round counts as a strike.
     #[n(6)]
     pub rounds_in_a_row: u32,
+    /// When members that change together from one round to the next are struck for it; absent where
+    /// nobody is.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swings: Option<SwingPolicy>,
+}
+
+/// When members are struck because what they send changes from round to round, for all of them in one
+/// direction; definitions in `fedledger_contract::history`.
+///
+/// It takes the correlation and the amplitude of the first pair of limits, or of the second: members
+/// that hardly change are struck only if they are as good as copies of each other in what does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct SwingPolicy {
+    /// The latest changes that are looked at, 2 to 100.
+    #[n(0)]
+    pub window_rounds: u32,
+    /// Over this many thousandths has to be the mean correlation of a member's changes with those of
+    /// its f − 1 closest.
+    #[n(1)]
+    pub correlation_milli: u32,
+    /// Over this many thousandths of a median deviation has to be the root mean square of the changes
+    /// that it has in common with them.
+    #[n(2)]
+    pub amplitude_milli: u32,
+    /// The second limit of the correlation, above the first.
+    #[n(3)]
+    pub copy_correlation_milli: u32,
+    /// The limit of the amplitude that goes with it, below the first.
+    #[n(4)]
+    pub copy_amplitude_milli: u32,
+    /// Rounds in a row over the limits before a round counts as a strike.
+    #[n(5)]
+    pub rounds_in_a_row: u32,
 }
 
 /// The phase in which members score candidate aggregates on their own held-out data.

@@ -27,6 +27,7 @@ const HISTORY: HistoryPolicy = HistoryPolicy {
     shift_milli: 1_000,
     lead_milli: 0,
     rounds_in_a_row: 1,
+    swings: None,
 };
 const HARM: HarmPolicy = HarmPolicy {
     observed_rounds: 3,

@@ -10,7 +10,7 @@ use super::Past;
 use crate::integer::{div_half_even, isqrt_u128};
 
 /// Fewest members with complete baselines whose medians say what is usual.
-const STANDING_MIN: usize = 4;
+pub(super) const STANDING_MIN: usize = 4;
 
 /// Rounds after its baseline before a member is judged: means of one or two rounds have no more
 /// than their noise.
@@ -135,14 +135,14 @@ fn median_i128(mut values: Vec<i128>) -> i128 {
 }
 
 /// The `count` members with the greatest bonds with `at`, the earlier ones among equals.
-fn closest(bonds: &[i128], at: usize, count: usize) -> Vec<usize> {
+pub(super) fn closest(bonds: &[i128], at: usize, count: usize) -> Vec<usize> {
     let mut others: Vec<usize> = (0..bonds.len()).filter(|&other| other != at).collect();
     others.sort_by_key(|&other| (std::cmp::Reverse(bonds[other]), other));
     others.truncate(count);
     others
 }
 
-fn mean_of(values: impl ExactSizeIterator<Item = i128>) -> i128 {
+pub(super) fn mean_of(values: impl ExactSizeIterator<Item = i128>) -> i128 {
     let count = values.len().max(1) as i128;
     div_half_even(values.sum(), count)
 }

@@ -22,6 +22,7 @@ pub(super) const POLICY: HistoryPolicy = HistoryPolicy {
     shift_milli: 3_000,
     lead_milli: 1_000,
     rounds_in_a_row: 2,
+    swings: None,
 };
 pub(super) const SEED: Digest = Digest([7; 32]);
 
@@ -78,7 +79,7 @@ fn found(members: usize, seed: u64, rounds: u32, push: impl Fn(u32, usize) -> i3
     for round in 0..rounds {
         let rows = stream.round(|k| push(round, k));
         let findings = past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 4);
-        ever.extend(findings.into_iter().map(|finding| finding.member));
+        ever.extend(findings.moved.into_iter().map(|finding| finding.member));
     }
     (0..members).filter(|&k| ever.contains(&member(k))).collect()
 }
@@ -185,7 +186,7 @@ fn a_finding_names_the_company_and_how_long() {
     let mut last = Vec::new();
     for round in 0..30 {
         let rows = stream.round(|k| if k < 4 && round >= 15 { 2_000 } else { 0 });
-        last = past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 4);
+        last = past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 4).moved;
     }
     let first = &last[0];
     let mut company = first.together_with.clone();
@@ -210,7 +211,7 @@ fn who_is_absent_keeps_its_history_and_one_hostile_member_has_no_company() {
     assert_eq!(past.members[&member(3)], before);
     let rounds = (0..30).flat_map(|_| {
         let rows = stream.round(|k| if k < 3 { 5_000 } else { 0 });
-        past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 1)
+        past.advance(&deviations(&rows, &BTreeSet::new()), &BTreeSet::new(), 1).moved
     });
     assert_eq!(rounds.count(), 0);
 }
@@ -311,7 +312,7 @@ proptest! {
                     .collect();
                 let mut seen = observe(&POLICY, &SEED, &rows).unwrap_or_default();
                 seen.sort_by(|a, b| a.member.cmp(&b.member));
-                all.extend(past.advance(&seen, &[member(0)].into(), 2));
+                all.extend(past.advance(&seen, &[member(0)].into(), 2).moved);
                 cells.push(past.suspects(&everybody(), 2));
             }
             (past, all, cells)

@@ -67,6 +67,19 @@ pub struct MemberHistory {
     #[n(7)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returning: Option<ReturnHarm>,
+    /// Its latest deviations, as decisions have them, the oldest first: one more than swings are looked
+    /// at over. A round in which it sends nothing repeats the one before. Kept where swings are.
+    #[n(8)]
+    #[cbor(with = "minicbor::bytes", default, skip_if = "Vec::is_empty")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "fedledger_ledger::decision::hex_bytes::serialize"
+    )]
+    pub latest: Vec<u8>,
+    /// Rounds in a row in which it swung together with others. Kept where swings are.
+    #[n(9)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swinging: Option<u32>,
 }
 
 impl MemberHistory {
@@ -95,6 +108,19 @@ impl MemberHistory {
             let step = div_half_even(i128::from(away), parts);
             *mean += i32::try_from(step).expect("a mean lies between what it averages");
         }
+    }
+
+    /// Adds a deviation to the latest, from the end of settling on: one more than `window_rounds` are
+    /// kept. A round in which the member sends nothing repeats the one before.
+    pub(super) fn keep_latest(&mut self, window_rounds: u32, sketch: Option<&[u8]>) {
+        let bytes = 2 * self.baseline.len();
+        let repeated = &self.latest[self.latest.len().saturating_sub(bytes)..];
+        let sketch = sketch.map_or_else(|| repeated.to_vec(), <[u8]>::to_vec);
+        if bytes > 0 {
+            self.latest.extend(sketch);
+        }
+        let surplus = self.latest.len().saturating_sub((window_rounds as usize + 1) * bytes);
+        self.latest.drain(..surplus);
     }
 
     /// Lets a round's harm count; see [`super::Past::weigh`].

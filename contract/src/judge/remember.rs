@@ -1,5 +1,6 @@
 //! What the members' past says about a round's updates; see [`crate::history`].
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use fedledger_ledger::decision::{Deviation, Measure, Reason, UpdateVerdict};
@@ -8,7 +9,7 @@ use fedledger_ledger::ids::MemberId;
 
 use super::admission::{Admission, Line, Place};
 use crate::evaluation::most_harmed;
-use crate::history::{observe, Finding, HarmFinding, Past, Row};
+use crate::history::{observe, Finding, Findings, HarmFinding, Past, Row, SwingFinding};
 use crate::records::HarmRecord;
 
 /// Observes the round's updates and lets members that moved together feel it. Nothing when the task
@@ -33,17 +34,22 @@ pub(super) fn remember(
     past.weigh_return(admission.returning.as_ref(), &in_quarantine);
     // A cell is of those that stand and of no more than may still be hostile, and goes first.
     let struck: BTreeSet<MemberId> = harmful.iter().map(|one| one.member.clone()).collect();
-    let known = in_quarantine.union(&struck).count() + admission.quarantined_absent;
-    let newly = strongest(&findings, &in_quarantine, &struck, f.saturating_sub(known));
-    for finding in findings {
+    let known: BTreeSet<MemberId> = in_quarantine.union(&struck).cloned().collect();
+    let count = known.len() + admission.quarantined_absent;
+    let Findings { moved, swung } = findings;
+    let newly = strongest(&moved, &swung, &known, f.saturating_sub(count));
+    for finding in moved {
         let member = &finding.member;
         // Who is in quarantine for it stays away from its baseline; that is no strike while its return
         // would be of no consequence.
         let stays = in_quarantine.contains(member) && !past.may_return(member);
         let strikes = stays || newly.contains(member);
-        let verdict = verdicts.iter_mut().find(|verdict| verdict.member == *member);
-        let verdict = verdict.expect("whoever was observed has a verdict");
-        say(verdict, finding, u64::from(past.policy.bond_milli), strikes);
+        say(of(verdicts, member), finding, u64::from(past.policy.bond_milli), strikes);
+    }
+    for finding in swung {
+        let member = &finding.member;
+        let strikes = in_quarantine.contains(member) || newly.contains(member);
+        say_swing(of(verdicts, member), finding, strikes);
     }
     say_harm(admission.harm.as_ref(), &past, &harmful, verdicts);
     say_return(&past, verdicts);
@@ -122,20 +128,33 @@ fn is_in_quarantine(line: &Line) -> bool {
     line.submission.trust.standing == Standing::Quarantine
 }
 
-/// Of those not in quarantine the `count` with the strongest bonds, the earlier among equals: as
-/// many as may still be hostile. What moves together beyond that is the answer of the honest to
-/// those that were caught, or breaks the assumption on f; neither is a reason to strike.
+/// Of those not `known` the `count` that were found, those that moved together before those that swung,
+/// the strongest bonds and the greatest amplitudes first, the earlier among equals: as many as may still
+/// be hostile. What goes together beyond that is the answer of the honest to those that were caught, or
+/// breaks the assumption on f; neither is a reason to strike.
 fn strongest(
-    findings: &[Finding],
-    in_quarantine: &BTreeSet<MemberId>,
-    struck: &BTreeSet<MemberId>,
+    moved: &[Finding],
+    swung: &[SwingFinding],
+    known: &BTreeSet<MemberId>,
     count: usize,
 ) -> BTreeSet<MemberId> {
-    let known = |id: &MemberId| in_quarantine.contains(id) || struck.contains(id);
-    let mut free: Vec<&Finding> =
-        findings.iter().filter(|finding| !known(&finding.member)).collect();
-    free.sort_by_key(|finding| (std::cmp::Reverse(finding.bond_milli), finding.member.clone()));
-    free.into_iter().take(count).map(|finding| finding.member.clone()).collect()
+    let moved = moved.iter().map(|found| ((false, Reverse(found.bond_milli)), &found.member));
+    let swung = swung.iter().map(|found| ((true, Reverse(found.amplitude_milli)), &found.member));
+    let mut free: Vec<_> = moved.chain(swung).filter(|(_, id)| !known.contains(*id)).collect();
+    free.sort_unstable();
+    let mut newly = BTreeSet::new();
+    for (_, member) in free {
+        if newly.len() < count {
+            newly.insert(member.clone());
+        }
+    }
+    newly
+}
+
+/// The verdict on whoever was observed.
+fn of<'a>(verdicts: &'a mut [UpdateVerdict], member: &MemberId) -> &'a mut UpdateVerdict {
+    let verdict = verdicts.iter_mut().find(|verdict| verdict.member == *member);
+    verdict.expect("whoever was observed has a verdict")
 }
 
 fn say(verdict: &mut UpdateVerdict, finding: Finding, threshold: u64, strikes: bool) {
@@ -149,4 +168,17 @@ fn say(verdict: &mut UpdateVerdict, finding: Finding, threshold: u64, strikes: b
     verdict.measures.push((Measure::BondMilli, finding.bond_milli));
     verdict.measures.push((Measure::RoundsInCell, u64::from(finding.rounds)));
     verdict.together_with = Some(finding.together_with);
+}
+
+fn say_swing(verdict: &mut UpdateVerdict, finding: SwingFinding, strikes: bool) {
+    verdict.measures.push((Measure::SwingCorrelationMilli, finding.correlation_milli));
+    verdict.measures.push((Measure::SwingAmplitudeMilli, finding.amplitude_milli));
+    verdict.measures.push((Measure::RoundsSwinging, u64::from(finding.rounds)));
+    if strikes && !verdict.strike {
+        verdict.reason = Reason::SwungTogether;
+        verdict.value = finding.correlation_milli;
+        verdict.threshold = finding.limit_milli;
+        verdict.strike = true;
+        verdict.together_with = Some(finding.together_with);
+    }
 }

@@ -35,6 +35,7 @@ fn spec() -> TaskSpec {
         shift_milli: 1_500,
         lead_milli: 1_000,
         rounds_in_a_row: 2,
+        swings: None,
     };
     // Nothing is an outlier here.
     let trust =

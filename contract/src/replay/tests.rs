@@ -135,6 +135,7 @@ fn drifting() -> Ledger {
         shift_milli: 1_500,
         lead_milli: 1_000,
         rounds_in_a_row: 2,
+        swings: None,
     };
     // Nothing is an outlier here, so that whatever is struck is struck for its history.
     let trust =

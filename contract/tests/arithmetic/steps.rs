@@ -29,6 +29,7 @@ fn policy(baseline_rounds: u32) -> HistoryPolicy {
         shift_milli: 1,
         lead_milli: 0,
         rounds_in_a_row: 1,
+        swings: None,
     }
 }
 
@@ -149,6 +150,8 @@ proptest! {
             usual: Some(usual.clone()),
             harm_milli: None,
             returning: None,
+            latest: Vec::new(),
+            swinging: None,
         };
         past.members = BTreeMap::from([(id(0), history)]);
         past.advance(&deviation(&deviations), &BTreeSet::new(), 2);

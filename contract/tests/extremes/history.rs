@@ -29,6 +29,7 @@ fn policies() -> [HistoryPolicy; 3] {
         shift_milli: 1,
         lead_milli: 0,
         rounds_in_a_row: 1,
+        swings: None,
     };
     let high = HistoryPolicy {
         sketch_width: WIDTH,
@@ -38,6 +39,7 @@ fn policies() -> [HistoryPolicy; 3] {
         shift_milli: 1_000_000,
         lead_milli: 1_000_000,
         rounds_in_a_row: 1_000,
+        swings: None,
     };
     [low, high, HistoryPolicy { settle_rounds: 1_000, baseline_rounds: 4, ..low }]
 }

@@ -79,6 +79,7 @@ pub fn full(members: usize) -> TaskSpec {
             shift_milli: 1,
             lead_milli: 0,
             rounds_in_a_row: 1,
+            swings: None,
         }),
     }
 }

@@ -127,6 +127,7 @@ pub fn reason_words(verdict: &UpdateVerdict) -> String {
         Reason::MemberSuspended => "its member is suspended".into(),
         Reason::RoundFailed => "the round ended without an aggregate".into(),
         Reason::MovedTogether => together_words(verdict),
+        Reason::SwungTogether => swing_words(verdict),
         Reason::HarmfulTogether => harmful_words(verdict),
         Reason::CellLeftOut => format!(
             "the model was made without it and those it goes with{}; no fault by itself",
@@ -186,7 +187,10 @@ pub fn harmed_class_words(who: &str, found: &HarmedClass) -> String {
 pub fn suspected_class_words(verdict: &UpdateVerdict) -> Option<String> {
     let said = matches!(
         verdict.reason,
-        Reason::MovedTogether | Reason::HarmfulTogether | Reason::CellLeftOut
+        Reason::MovedTogether
+            | Reason::SwungTogether
+            | Reason::HarmfulTogether
+            | Reason::CellLeftOut
     );
     let found = verdict.harmed_class.as_ref().filter(|_| !said)?;
     Some(harmed_class_words("it and those it goes with", found))
@@ -237,6 +241,23 @@ fn together_words(verdict: &UpdateVerdict) -> String {
         names(others),
         milli(verdict.threshold),
         milli(verdict.value),
+        evaluators_words(verdict)
+    )
+}
+
+/// With whom the member changed from round to round, how alike, and by how much.
+fn swing_words(verdict: &UpdateVerdict) -> String {
+    let rounds = measure(verdict, Measure::RoundsSwinging).unwrap_or(1);
+    let amplitude = measure(verdict, Measure::SwingAmplitudeMilli).unwrap_or(0);
+    let others = verdict.together_with.as_deref().unwrap_or_default();
+    let rounds =
+        if rounds == 1 { "a round".to_owned() } else { format!("{rounds} rounds in a row") };
+    format!(
+        "for {rounds} what it sends changed from one round to the next together with {}; threshold {},          value {} (correlation of the changes, which are {} of the usual distance between members){}",
+        names(others),
+        milli(verdict.threshold),
+        milli(verdict.value),
+        milli(amplitude),
         evaluators_words(verdict)
     )
 }
@@ -293,7 +314,7 @@ pub fn advice_words(task: &TaskId, verdict: &UpdateVerdict) -> Option<String> {
         Reason::MemberSuspended => "a change that reinstates it takes a vote: fedledger change \
              propose FILE"
             .into(),
-        Reason::MovedTogether | Reason::HarmfulTogether => format!(
+        Reason::MovedTogether | Reason::SwungTogether | Reason::HarmfulTogether => format!(
             "compare labels and preprocessing with those named. When scanner or patients have \
              changed, say so before the next update: {announce}. To dispute a quarantine: {release}. \
              Since when it has been so: fedledger task onset {task} --members {}",

@@ -5,8 +5,8 @@ use fedledger_contract::task_check::{check_classes, check_task};
 use fedledger_ledger::ids::TaskId;
 use fedledger_ledger::limits::{CLASSES_MAX, CLASSES_MIN};
 use fedledger_ledger::task::{
-    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, TaskSpec, TrustPolicy,
-    Weighting,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, SwingPolicy, TaskSpec,
+    TrustPolicy, Weighting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,11 +184,12 @@ impl ContractChoice {
                 words.extend(self.history.map(|history| {
                     history.words("history", |history| {
                         format!(
-                            "bond {}, shift {}, lead {}, {} rounds",
+                            "bond {}, shift {}, lead {}, {} rounds{}",
                             history.bond_milli,
                             history.shift_milli,
                             history.lead_milli,
-                            history.rounds_in_a_row
+                            history.rounds_in_a_row,
+                            history.swings.map_or_else(String::new, |swings| swing_words(&swings))
                         )
                     })
                 }));
@@ -447,7 +448,38 @@ fn history() -> Vec<Field> {
         Field::required("shift_milli", milli(), "Shift that is common, in 1/1000 of noise."),
         Field::required("lead_milli", milli(), "Shift beyond the median member's."),
         Field::required("rounds_in_a_row", Shape::count(1, 1_000), "Rounds until it is a strike."),
+        Field::optional(
+            "swings",
+            Shape::Table(swings()),
+            "changing together from round to round is no strike",
+            "When members that change from one round to the next together are struck for it.",
+        ),
     ]
+}
+
+fn swings() -> Vec<Field> {
+    let correlation = || Shape::count(1, 999);
+    let amplitude = || Shape::count(1, 1_000_000);
+    vec![
+        Field::required("window_rounds", Shape::count(2, 100), "Changes that are looked at."),
+        Field::required("correlation_milli", correlation(), "Correlation with the f - 1 closest."),
+        Field::required("amplitude_milli", amplitude(), "Common change, in 1/1000 of a deviation."),
+        Field::required("copy_correlation_milli", correlation(), "Correlation of near copies."),
+        Field::required("copy_amplitude_milli", amplitude(), "Common change of near copies."),
+        Field::required("rounds_in_a_row", Shape::count(1, 1_000), "Rounds until it is a strike."),
+    ]
+}
+
+fn swing_words(swings: &SwingPolicy) -> String {
+    format!(
+        ", swings {} by {} or {} by {}, {} of {} rounds",
+        swings.correlation_milli,
+        swings.amplitude_milli,
+        swings.copy_correlation_milli,
+        swings.copy_amplitude_milli,
+        swings.rounds_in_a_row,
+        swings.window_rounds
+    )
 }
 
 /// The aggregation rules with their parameters.

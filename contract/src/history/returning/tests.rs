@@ -116,11 +116,11 @@ fn with_the_return_the_baseline_moves_and_a_further_drift_is_found_at_once() {
         assert_eq!((history.in_cell, history.returning, history.spread), (0, None, spread));
         let nobody = BTreeSet::new();
         for _ in 0..30 {
-            let findings = past.advance(&stream.round([2_000, 0], &nobody), &nobody, 4);
+            let findings = past.advance(&stream.round([2_000, 0], &nobody), &nobody, 4).moved;
             assert!(findings.is_empty(), "seed {seed}: {findings:?}");
         }
         let drift = (1..15).find(|_| {
-            let findings = past.advance(&stream.round([2_000, 2_500], &nobody), &nobody, 4);
+            let findings = past.advance(&stream.round([2_000, 2_500], &nobody), &nobody, 4).moved;
             cell().iter().all(|id| findings.iter().any(|finding| finding.member == *id))
         });
         assert!(drift.is_some(), "seed {seed}");

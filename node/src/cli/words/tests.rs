@@ -162,6 +162,23 @@ fn who_did_harm_reads_what_it_adds_up_to() {
 }
 
 #[test]
+fn who_swung_together_reads_with_whom_how_long_and_how_far() {
+    let mut found = verdict(Reason::SwungTogether, 934, 500);
+    found.together_with = Some(vec![member("dresden"), member("mainz")]);
+    found.measures = vec![
+        (Measure::SwingCorrelationMilli, 934),
+        (Measure::SwingAmplitudeMilli, 1_210),
+        (Measure::RoundsSwinging, 5),
+    ];
+    assert_eq!(
+        reason_words(&found),
+        "for 5 rounds in a row what it sends changed from one round to the next together with dresden \
+         and mainz; threshold 0.5, value 0.934 (correlation of the changes, which are 1.21 of the usual \
+         distance between members)"
+    );
+}
+
+#[test]
 fn whoever_is_struck_or_left_out_reads_what_to_do() {
     for reason in [
         Reason::NotSelected,
@@ -177,6 +194,7 @@ fn whoever_is_struck_or_left_out_reads_what_to_do() {
         Reason::LengthMismatch,
         Reason::MemberSuspended,
         Reason::MovedTogether,
+        Reason::SwungTogether,
         Reason::HarmfulTogether,
         Reason::CellLeftOut,
     ] {
