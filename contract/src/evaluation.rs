@@ -12,7 +12,11 @@
 //! `s = 1.25 · mean(min(|x − median|, 3·MAD))`, MAD the median absolute deviation; the limit of
 //! three keeps a single liar from hiding a cell behind one absurd loss. Both ends have
 //! [`FLOOR_MICRO`] added. The score is harm / s in thousandths, at most [`SCORE_MILLI_MAX`] either
-//! way, so that no round decides alone.
+//! way, so that no round decides alone. Where the loss on a protected class tells harm (below), a task
+//! can limit it to the score by the loss on all rows plus [`all_rows_milli`][all]: an honest cell whose
+//! patients are of other kinds can be in the way of one class, but all rows show that it is of use.
+//!
+//! [all]: fedledger_ledger::task::HarmPolicy::all_rows_milli
 //!
 //! *Return.* One more candidate may be candidate 0 with the updates of members in quarantine mixed in.
 //! It is the mirror of the above: what is to be shown is that there is no harm of consequence, so the
@@ -100,7 +104,14 @@ pub fn conclude(
     let harm = suspected.and_then(|at| {
         let cell = candidates[at].without.as_deref().unwrap_or_default();
         let (outside, pairs) = outside_of(cell, evaluations, at, protected);
-        let measured = measure(&pairs, f)?;
+        let mut measured = measure(&pairs, f)?;
+        let allowed =
+            past.and_then(|past| past.harm?.all_rows_milli).filter(|_| protected.is_some());
+        if let Some(more) = allowed {
+            let (_, pairs) = outside_of(cell, evaluations, at, None);
+            let most = measure(&pairs, f)?.score_milli + i64::from(more);
+            measured.score_milli = measured.score_milli.min(most);
+        }
         let (cell, classes) = (cell.to_vec(), classes::harm_by_class(&outside, at, f));
         Some(HarmRecord { cell, classes, ..measured })
     });

@@ -93,6 +93,7 @@ pub const HARM: HarmPolicy = HarmPolicy {
     allowance_milli: 1_250,
     limit_milli: 6_000,
     return_micro: Some(1_800),
+    all_rows_milli: None,
 };
 
 /// The same where a task names a protected class, whose loss tells the harm.
@@ -103,8 +104,13 @@ pub const HARM: HarmPolicy = HarmPolicy {
 /// hostile members, [`HARM`] on the loss on all rows 1,000, with 1.2 and 1.4 points of recall lost. Of 131
 /// honest members quarantined for changing alike 74 come back, 70 within 15 rounds, and of 638 hostile
 /// ones 7; by the loss on all rows 77 of 137, 60 and 22.
-pub const HARM_OF_CLASS: HarmPolicy =
-    HarmPolicy { allowance_milli: 1_000, limit_milli: 12_000, return_micro: Some(6_000), ..HARM };
+pub const HARM_OF_CLASS: HarmPolicy = HarmPolicy {
+    allowance_milli: 300,
+    limit_milli: 18_000,
+    return_micro: Some(6_000),
+    all_rows_milli: Some(700),
+    ..HARM
+};
 
 /// The rule from f = 2 on: a spectral filter, then the trimmed mean of what it leaves.
 ///

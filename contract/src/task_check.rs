@@ -238,7 +238,9 @@ fn check_harm(spec: &TaskSpec, policy: &HarmPolicy) -> Result<(), TaskFault> {
     in_range("allowance_milli", u64::from(policy.allowance_milli), 0, SCORE_MILLI_MAX as u64)?;
     in_range("limit_milli", u64::from(policy.limit_milli), 1, 1_000_000)?;
     let limit = policy.return_micro.map_or(0, u64::from);
-    in_range("return_micro", limit, 0, RETURN_MICRO_MAX as u64)
+    in_range("return_micro", limit, 0, RETURN_MICRO_MAX as u64)?;
+    let more = policy.all_rows_milli.map_or(0, u64::from);
+    in_range("all_rows_milli", more, 0, 2 * SCORE_MILLI_MAX as u64)
 }
 
 /// Checks the names of the classes for which evaluators are to report a loss too.

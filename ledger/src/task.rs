@@ -329,6 +329,12 @@ pub struct HarmPolicy {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub return_micro: Option<u32>,
+    /// Where the loss on a protected class tells harm: what a round scores is at most this many
+    /// thousandths over its score by the loss on all rows. So a cell that is of more use to the others
+    /// than noise is not struck for what it does to one class. Absent, all rows do not matter.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_rows_milli: Option<u32>,
 }
 
 /// A federated training task. The number of members changes; f is fixed by the task, so that a

@@ -35,6 +35,7 @@ const HARM: HarmPolicy = HarmPolicy {
     allowance_milli: 500,
     limit_milli: 8_000,
     return_micro: None,
+    all_rows_milli: None,
 };
 
 /// From which round on two members drift together in this task, if they do; see `acts.rs`.

@@ -109,6 +109,7 @@ const HARM: HarmPolicy = HarmPolicy {
     allowance_milli: 1_000,
     limit_milli: 4_000,
     return_micro: None,
+    all_rows_milli: None,
 };
 
 /// A past of `rounds` rounds in which the first four of 13 members are always alike.

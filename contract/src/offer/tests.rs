@@ -23,6 +23,7 @@ const HARM: HarmPolicy = HarmPolicy {
     allowance_milli: 1_000,
     limit_milli: 5_000,
     return_micro: None,
+    all_rows_milli: None,
 };
 
 /// Seven members, f = 2, under a history whose baselines are never complete in these tests.

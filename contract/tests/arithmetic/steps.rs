@@ -39,6 +39,7 @@ const HARM: HarmPolicy = HarmPolicy {
     allowance_milli: 0,
     limit_milli: 1,
     return_micro: None,
+    all_rows_milli: None,
 };
 
 fn deviation(values: &[i16]) -> Vec<Deviation> {

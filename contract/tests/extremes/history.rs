@@ -52,6 +52,7 @@ fn harm_policies() -> [HarmPolicy; 2] {
             allowance_milli: 0,
             limit_milli: 1,
             return_micro: Some(10_000),
+            all_rows_milli: None,
         },
         HarmPolicy {
             observed_rounds: 1_000,
@@ -59,6 +60,7 @@ fn harm_policies() -> [HarmPolicy; 2] {
             allowance_milli: 3_000,
             limit_milli: 1_000_000,
             return_micro: Some(0),
+            all_rows_milli: None,
         },
     ]
 }

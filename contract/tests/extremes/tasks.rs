@@ -63,6 +63,7 @@ pub fn full(members: usize) -> TaskSpec {
                 allowance_milli: 1_250,
                 limit_milli: 6_000,
                 return_micro: Some(1_800),
+                all_rows_milli: None,
             }),
             classes: (0..CLASSES_MAX).map(|at| format!("{at:0>CLASS_NAME_BYTES_MAX$}")).collect(),
             protected_class: None,

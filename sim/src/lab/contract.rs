@@ -435,6 +435,12 @@ fn harm() -> Vec<Field> {
             "who moved together stays while it is away from its baseline",
             "Rise of the loss, in 1/1,000,000 of it, up to which members in quarantine may return.",
         ),
+        Field::optional(
+            "all_rows_milli",
+            Shape::count(0, 6_000),
+            "only the protected class matters",
+            "By how much a round's score may exceed that by the loss on all rows.",
+        ),
     ]
 }
 

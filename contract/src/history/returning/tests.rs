@@ -19,6 +19,7 @@ const HARM: HarmPolicy = HarmPolicy {
     allowance_milli: 1_000,
     limit_milli: 4_000,
     return_micro: Some(1_000),
+    all_rows_milli: None,
 };
 const WIDTH: usize = 12;
 
