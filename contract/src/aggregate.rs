@@ -185,11 +185,20 @@ pub fn aggregate_on(
     updates: ArrayView2<'_, i32>,
     terms: &Terms<'_>,
 ) -> Result<Aggregation, AggregateError> {
-    let (n, d) = updates.dim();
+    let matrix = rows_contiguous(updates);
+    aggregate_rows(rule, rows_of(&matrix), terms)
+}
+
+/// Aggregates as [`aggregate_on`] does, rows of one length that need not lie together.
+pub(crate) fn aggregate_rows(
+    rule: &AggregationRule,
+    rows: Vec<&[i32]>,
+    terms: &Terms<'_>,
+) -> Result<Aggregation, AggregateError> {
+    let (n, d) = (rows.len(), rows.first().map_or(0, |row| row.len()));
     check_precondition(rule, n, terms.f)?;
     check_inputs(n, d, terms.weights, terms.start)?;
-    let matrix = rows_contiguous(updates);
-    let rows = rows_of(&matrix);
+    assert!(n <= MEMBERS_MAX, "at most {MEMBERS_MAX} rows");
     let found = by_rule(rule, &Matrix::new(rows.clone()), terms);
     found.map_err(|OutOfRange| {
         let (row, column) =
@@ -283,7 +292,6 @@ fn rows_contiguous(updates: ArrayView2<'_, i32>) -> CowArray<'_, i32, Ix2> {
 
 /// The rows as slices.
 fn rows_of<'a>(matrix: &'a CowArray<'_, i32, Ix2>) -> Vec<&'a [i32]> {
-    assert!(matrix.nrows() <= MEMBERS_MAX, "at most {MEMBERS_MAX} rows");
     matrix.outer_iter().map(|row| row.to_slice().expect("the rows were made contiguous")).collect()
 }
 

@@ -6,7 +6,8 @@
 //! 1. **admission** ([`admit`]): updates that take no part whatever they say (not revealed,
 //!    equivocation, schema, length, copies), the norm band with exact clipping, quarantine;
 //! 2. **weights**: declared examples or uniform, times standing and trust, at most 1.5/n each;
-//! 3. **aggregation** by the rule, over the admitted updates by ascending member id;
+//! 3. **aggregation** by the rule, over the admitted updates by ascending member id; where the rule does
+//!    not weigh, three quarters of it without those on probation (`probation`);
 //! 4. **scoring**: every update, admitted or in quarantine, by its distance to the aggregate;
 //! 5. **verdicts**, and whether more than f members would now be in quarantine.
 //!
@@ -36,6 +37,7 @@
 mod admission;
 mod measure;
 mod mixed;
+mod probation;
 mod remember;
 #[cfg(test)]
 mod tests;

@@ -327,7 +327,10 @@ impl Admission {
         let (start, seed) = (self.start.as_deref(), self.seed());
         let terms = aggregate::Terms { f, weights: &weights, start, seed };
         let aggregation = aggregate_on(rule, self.updates(), &terms);
-        Ok(aggregation.expect("precondition, weights and ranges were checked on admission"))
+        let mut aggregation =
+            aggregation.expect("precondition, weights and ranges were checked on admission");
+        self.lean(rule, &mut aggregation.values, seed);
+        Ok(aggregation)
     }
 
     /// What rules draw from: the first eight bytes, the least significant first, of the SHA-256 of

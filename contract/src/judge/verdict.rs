@@ -12,6 +12,7 @@ use ndarray::ArrayView2;
 
 use super::admission::{rows_to, Admission, Line, Place};
 use super::measure::{is_over, ratio_milli};
+use super::probation::is_on_probation;
 use super::remember::remember;
 use super::weights::SHARE_MICRO_ONE;
 use super::RoundJudgement;
@@ -26,24 +27,6 @@ use crate::trust::{after_round_all, mark_of};
 /// part in any verdict, and must not cost more than the aggregation of a large model.
 pub(super) const NEAREST_WORK_MAX: u128 = 1 << 30;
 
-/// Whether the rule's aggregate depends on weights. For the others every update that they use
-/// counts the same, and probation shows in the record alone.
-fn weighs(rule: &AggregationRule) -> bool {
-    match rule {
-        AggregationRule::Mean
-        | AggregationRule::MultiKrum { .. }
-        | AggregationRule::GeometricMedian { .. }
-        | AggregationRule::CenteredClipping { .. }
-        | AggregationRule::DivideAndConquer { .. } => true,
-        AggregationRule::Median
-        | AggregationRule::TrimmedMean
-        | AggregationRule::Krum { .. }
-        | AggregationRule::FilteredTrimmedMean { .. }
-        | AggregationRule::Bulyan => false,
-        AggregationRule::PreAggregated { rule, .. } => weighs(rule),
-    }
-}
-
 /// What was measured about every scored row.
 struct Scores<'a> {
     aggregation: &'a Aggregation,
@@ -52,9 +35,9 @@ struct Scores<'a> {
     cosines_micro: Vec<i64>,
     median_distance: u64,
     nearest: Option<Vec<u64>>,
-    /// Total weight of the updates that entered, for rules that weigh; else their number.
+    rule: &'a AggregationRule,
+    /// What the updates that the rule used count for together; see [`Admission::part`].
     whole: u64,
-    weighs: bool,
     /// Greatest score of an update that the rule selected.
     selected_score_max: u64,
 }
@@ -94,7 +77,7 @@ pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgeme
 
 fn score<'a>(
     admission: &Admission,
-    rule: &AggregationRule,
+    rule: &'a AggregationRule,
     aggregation: &'a Aggregation,
 ) -> Scores<'a> {
     let scored = admission.lines.iter().filter(|line| line.row.is_some()).count();
@@ -115,13 +98,12 @@ fn score<'a>(
             .map(|i| others(i).map(|j| squares[i * scored + j]).min().map_or(0, isqrt_u128))
             .collect()
     });
-    let weighs = weighs(rule);
     let used = || aggregation.per_update.iter().enumerate().filter(|(_, used)| used.selected);
-    let weight_of = |row: usize| {
+    let part_of = |row: usize| {
         let line = admission.lines.iter().find(|line| line.row == Some(row));
-        line.map_or(0, |line| u64::from(line.weight_micro))
+        line.map_or(0, |line| admission.part(rule, line))
     };
-    let whole = used().map(|(row, _)| if weighs { weight_of(row) } else { 1 }).sum();
+    let whole = used().map(|(row, _)| part_of(row)).sum();
     let selected_score_max = used().filter_map(|(_, used)| used.score).max().unwrap_or(0);
     Scores {
         aggregation,
@@ -129,8 +111,8 @@ fn score<'a>(
         cosines_micro,
         median_distance,
         nearest,
+        rule,
         whole,
-        weighs,
         selected_score_max,
     }
 }
@@ -250,14 +232,13 @@ fn is_outlier(row: usize, policy: &TrustPolicy, scores: &Scores<'_>) -> bool {
 /// The verdict on an update that the rule used, before anything is said about its distance.
 fn entered(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVerdict {
     let share = |part: u64| (part * SHARE_MICRO_ONE / scores.whole.max(1)) as u32;
-    let weight_micro = share(if scores.weighs { u64::from(line.weight_micro) } else { 1 });
-    let probation = line.submission.trust.standing == Standing::Probation;
+    let weight_micro = share(admission.part(scores.rule, line));
     let (verdict, reason, value, threshold) = match (line.clipped_milli, admission.terms.norm_band)
     {
         (Some(value), Some(band)) => {
             (Verdict::Clip, Reason::NormClipped, value, u64::from(band.clip_milli))
         }
-        _ if probation && scores.weighs => {
+        _ if is_on_probation(line) && admission.probation_weighs(scores.rule) => {
             let equal = SHARE_MICRO_ONE / admission.admitted() as u64;
             (Verdict::DownWeight, Reason::MemberOnProbation, u64::from(weight_micro), equal)
         }

@@ -1,7 +1,7 @@
 //! How much each admitted update counts.
 
 use fedledger_ledger::entry::Standing;
-use fedledger_ledger::task::Weighting;
+use fedledger_ledger::task::{AggregationRule, Weighting};
 
 use crate::records::{TrustRecord, TRUST_MICRO_ONE};
 
@@ -9,7 +9,24 @@ use crate::records::{TrustRecord, TRUST_MICRO_ONE};
 pub const SHARE_MICRO_ONE: u64 = 1_000_000;
 
 /// A member on probation counts a quarter of what it would otherwise.
-const PROBATION_DIVISOR: u128 = 4;
+pub(super) const PROBATION_DIVISOR: u64 = 4;
+
+/// Whether the rule's aggregate depends on weights.
+pub(super) fn weighs(rule: &AggregationRule) -> bool {
+    match rule {
+        AggregationRule::Mean
+        | AggregationRule::MultiKrum { .. }
+        | AggregationRule::GeometricMedian { .. }
+        | AggregationRule::CenteredClipping { .. }
+        | AggregationRule::DivideAndConquer { .. } => true,
+        AggregationRule::Median
+        | AggregationRule::TrimmedMean
+        | AggregationRule::Krum { .. }
+        | AggregationRule::FilteredTrimmedMean { .. }
+        | AggregationRule::Bulyan => false,
+        AggregationRule::PreAggregated { rule, .. } => weighs(rule),
+    }
+}
 
 /// The largest share of any of `n` members, in millionths: 1.5/n of the whole, rounded down.
 pub fn share_micro_max(n: usize) -> u64 {
@@ -71,9 +88,9 @@ fn claim(examples: u64, trust: TrustRecord, weighting: Weighting, by_trust: bool
         Weighting::Examples => u128::from(examples.max(1)),
     };
     let trust_micro = if by_trust { trust.trust_micro.max(1) } else { TRUST_MICRO_ONE };
-    let claim = examples * u128::from(trust_micro) * PROBATION_DIVISOR;
+    let claim = examples * u128::from(trust_micro) * u128::from(PROBATION_DIVISOR);
     match trust.standing {
         Standing::Active => claim,
-        Standing::Probation | Standing::Quarantine => claim / PROBATION_DIVISOR,
+        Standing::Probation | Standing::Quarantine => claim / u128::from(PROBATION_DIVISOR),
     }
 }
