@@ -35,23 +35,23 @@ pub const HISTORY_BALANCED: HistoryPolicy = HistoryPolicy {
 
 /// When swings count, in every profile with a history, from f = 3 on.
 ///
-/// Chosen on seeds 301 to 303 with a prototype on recorded rounds: drifts and 41 other attacks, on and
+/// Chosen on seeds 301 to 306 with a prototype on recorded rounds: drifts and 41 other attacks, on and
 /// off over 2, 4 and 10 rounds, from round 1 and 21, honest changes, real hospitals; 7, 9 and 13
-/// members. Of 14,500 honest members of consortia of thirteen, attacked or not, these limits would have
-/// struck none, of 672 hostile ones that push in half of the rounds 654 instead of 432. Half of the
-/// amplitude, or 0.9 for near copies, wrongs honest members where labels are skewed.
+/// members. Of 672 hostile ones that push in half of the rounds these limits find 654, the rest of the
+/// history 432; no more of 14,500 honest ones are struck than without. A correlation of 0.9 with an
+/// amplitude of 0.2 finds no more and strikes 30.
 pub const SWINGS: SwingPolicy = SwingPolicy {
     window_rounds: 10,
     correlation_milli: 500,
-    amplitude_milli: 500,
+    amplitude_milli: 400,
     copy_correlation_milli: 970,
     copy_amplitude_milli: 100,
     rounds_in_a_row: 5,
 };
 
-/// The same for f = 2, where those closest to a member are one: with [`SWINGS`] 42 instead of 19 of
-/// 4,920 honest members of consortia of seven were struck beside 41 attacks (seeds 301 to 306).
-pub const SWINGS_OF_PAIRS: SwingPolicy = SwingPolicy { amplitude_milli: 700, ..SWINGS };
+/// The same for f = 2, where those closest to a member are one, and pairs of honest members in label
+/// skew are found more easily.
+pub const SWINGS_OF_PAIRS: SwingPolicy = SwingPolicy { amplitude_milli: 600, ..SWINGS };
 
 /// The thresholds of [`Profile::Strict`]: sooner, at the price of more honest members struck.
 pub const HISTORY_STRICT: HistoryPolicy = HistoryPolicy {
@@ -376,7 +376,7 @@ mod tests {
         assert!(plain.contains("averaging withstands nobody"), "{plain}");
         assert!(balanced.contains("f = 4 members that begin to drift together"), "{balanced}");
         assert!(balanced.contains("after round 17"), "{balanced}");
-        assert!(balanced.contains("by over 0.5 of the usual distance"), "{balanced}");
+        assert!(balanced.contains("by over 0.4 of the usual distance"), "{balanced}");
         let evaluated = said(Profile::Evaluated).join("; ");
         assert!(evaluated.contains("it takes 9 members outside of the cell"), "{evaluated}");
         assert!(evaluated.contains("raises their loss by at most 0.18 %"), "{evaluated}");

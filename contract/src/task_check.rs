@@ -218,7 +218,7 @@ fn check_history(spec: &TaskSpec, policy: &HistoryPolicy) -> Result<(), TaskFaul
 }
 
 fn check_swings(policy: &SwingPolicy) -> Result<(), TaskFault> {
-    in_range("window_rounds", u64::from(policy.window_rounds), 2, 100)?;
+    in_range("window_rounds", u64::from(policy.window_rounds), 3, 100)?;
     let (correlation, copies) = (policy.correlation_milli, policy.copy_correlation_milli);
     in_range("correlation_milli", u64::from(correlation), 1, 999)?;
     in_range("copy_correlation_milli", u64::from(copies), u64::from(correlation), 999)?;

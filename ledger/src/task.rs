@@ -253,7 +253,7 @@ pub struct HistoryPolicy {
 #[cbor(map)]
 #[serde(deny_unknown_fields)]
 pub struct SwingPolicy {
-    /// The latest changes that are looked at, 2 to 100.
+    /// The latest changes that are looked at, 3 to 100; the one that says most is left out.
     #[n(0)]
     pub window_rounds: u32,
     /// Over this many thousandths has to be the mean correlation of a member's changes with those of

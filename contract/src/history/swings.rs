@@ -53,14 +53,14 @@ pub(super) fn search(
         swings.iter_mut().for_each(|swing| swing[at] -= centre);
     }
     let products: Vec<Vec<i128>> =
-        swings.iter().map(|a| swings.iter().map(|b| inner(a, b)).collect()).collect();
+        swings.iter().map(|a| swings.iter().map(|b| common(a, b, width)).collect()).collect();
     for (at, (id, _)) in known.iter().enumerate() {
         let row: Vec<i128> = (0..known.len()).map(|b| correlation(&products, at, b)).collect();
         let others = closest(&row, at, f - 1);
         let correlation = mean_of(others.iter().map(|&other| row[other])).max(0).unsigned_abs();
-        let common = mean_of(others.iter().map(|&other| products[at][other])).max(0);
-        let rounds = u128::from(policy.window_rounds) * (UNIT as u128).pow(2);
-        let amplitude = isqrt_u128(common.unsigned_abs() * 1_000_000 / rounds);
+        let shared = mean_of(others.iter().map(|&other| products[at][other])).max(0);
+        let unit = u128::from(policy.window_rounds - 1) * (UNIT as u128).pow(2);
+        let amplitude = isqrt_u128(shared.unsigned_abs() * 1_000_000 / unit);
         let (correlation_milli, amplitude_milli) = (correlation as u64, amplitude as u64);
         let over = |&&(correlation, amplitude): &&(u32, u32)| {
             correlation_milli > u64::from(correlation) && amplitude_milli > u64::from(amplitude)
@@ -90,10 +90,17 @@ fn differences(latest: &[u8], width: usize) -> Vec<i64> {
     later.zip(&values).map(|(&now, &before)| i64::from(now) - i64::from(before)).collect()
 }
 
+/// `⟨dᵢ, dⱼ⟩` summed over the rounds but the one in which it is greatest: a single step is no swing.
+///
 /// Differences less their centre are below 2^17 and there are at most 100 times 1024 of them, so that
 /// sums stay below 2^51.
-fn inner(a: &[i64], b: &[i64]) -> i128 {
-    i128::from(a.iter().zip(b).map(|(x, y)| x * y).sum::<i64>())
+fn common(a: &[i64], b: &[i64], width: usize) -> i128 {
+    let rounds = a.chunks(width).zip(b.chunks(width));
+    let round = |(a, b): (&[i64], &[i64])| a.iter().zip(b).map(|(x, y)| x * y).sum::<i64>();
+    let (sum, most) = rounds
+        .map(round)
+        .fold((0, i64::MIN), |(sum, most), product| (sum + product, most.max(product)));
+    i128::from(sum - most)
 }
 
 /// In thousandths, rounded towards zero; 0 where either does not change.
@@ -101,3 +108,6 @@ fn correlation(products: &[Vec<i128>], a: usize, b: usize) -> i128 {
     let lengths = isqrt_u128((products[a][a] * products[b][b]).unsigned_abs());
     products[a][b] * 1000 / i128::from(lengths).max(1)
 }
+
+#[cfg(test)]
+mod tests;

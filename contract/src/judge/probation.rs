@@ -77,3 +77,6 @@ impl Admission {
 pub(super) fn is_on_probation(line: &Line) -> bool {
     line.submission.trust.standing == Standing::Probation
 }
+
+#[cfg(test)]
+mod tests;

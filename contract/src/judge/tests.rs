@@ -17,7 +17,7 @@ const POLICY: TrustPolicy = TrustPolicy {
 };
 const BAND: NormBand = NormBand { low_milli: 50, clip_milli: 1_500, high_milli: 4_000 };
 
-fn terms(byzantine: usize, updates_min: usize) -> Terms {
+pub(super) fn terms(byzantine: usize, updates_min: usize) -> Terms {
     Terms {
         byzantine,
         updates_min,
@@ -36,7 +36,7 @@ fn digest(values: &[i32]) -> Digest {
 }
 
 /// Inputs in which every member is trusted alike and revealed its row.
-fn inputs(terms: Terms, rows: &[Vec<i32>]) -> RoundInputs {
+pub(super) fn inputs(terms: Terms, rows: &[Vec<i32>]) -> RoundInputs {
     let submissions = rows.iter().enumerate().map(|(at, row)| Submission {
         member: member(at),
         update: Some(digest(row)),
@@ -66,12 +66,12 @@ fn around() -> Vec<Vec<i32>> {
     rows(&[[100, 100], [104, 98], [97, 103], [101, 95], [95, 99], [99, 106], [103, 102]])
 }
 
-fn with_standing(mut inputs: RoundInputs, at: usize, standing: Standing) -> RoundInputs {
+pub(super) fn with_standing(mut inputs: RoundInputs, at: usize, standing: Standing) -> RoundInputs {
     inputs.submissions[at].trust.standing = standing;
     inputs
 }
 
-fn said(judgement: &RoundJudgement, at: usize) -> (Verdict, Reason, bool) {
+pub(super) fn said(judgement: &RoundJudgement, at: usize) -> (Verdict, Reason, bool) {
     let verdict = &judgement.verdicts[at];
     (verdict.verdict, verdict.reason, verdict.strike)
 }
@@ -291,7 +291,7 @@ fn what_a_selecting_rule_leaves_out_is_rejected_without_a_strike() {
 }
 
 #[test]
-fn members_on_probation_weigh_a_quarter_where_the_rule_weighs() {
+fn members_on_probation_weigh_a_quarter() {
     // Member 0 is the median in both coordinates, so that every rule here uses its update.
     let inputs = || with_standing(inputs(terms(2, 5), &around()), 0, Standing::Probation);
     let judgement = judge(&AggregationRule::Mean, inputs());
@@ -301,8 +301,10 @@ fn members_on_probation_weigh_a_quarter_where_the_rule_weighs() {
     assert_eq!((weights[0], weights[1]), (40_000, 160_000));
     let verdict = &judgement.verdicts[0];
     assert_eq!((verdict.value, verdict.threshold), (40_000, 142_857));
+    // The median does not weigh; one part of four for member 0, of which all use the median.
     let judgement = judge(&AggregationRule::Median, inputs());
-    assert_eq!(said(&judgement, 0), (Verdict::Accept, Reason::Clean, false));
+    assert_eq!(said(&judgement, 0), down);
+    assert_eq!(judgement.verdicts[0].weight_micro, 1_000_000);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use fedledger_ledger::block::Block;
-use fedledger_ledger::decision::{Decision, Reason, Verdict};
+use fedledger_ledger::decision::{Decision, Measure, Reason, Verdict};
 use fedledger_ledger::entry::{EntryBody, Standing};
-use fedledger_ledger::task::{HistoryPolicy, TaskSpec, TrustPolicy};
+use fedledger_ledger::task::{HistoryPolicy, SwingPolicy, TaskSpec, TrustPolicy};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -127,6 +127,11 @@ fn a_missing_blob_is_named() {
 
 /// Two of seven members begin to drift together once every baseline is made.
 fn drifting() -> Ledger {
+    pushing(None, |at, round| if at < 2 && round >= 7 { 85 } else { 0 })
+}
+
+/// Seven members, pushed along the second parameter.
+fn pushing(swings: Option<SwingPolicy>, push: impl Fn(usize, usize) -> i32) -> Ledger {
     let history = HistoryPolicy {
         sketch_width: 16,
         settle_rounds: 0,
@@ -135,7 +140,7 @@ fn drifting() -> Ledger {
         shift_milli: 1_500,
         lead_milli: 1_000,
         rounds_in_a_row: 2,
-        swings: None,
+        swings,
     };
     // Nothing is an outlier here, so that whatever is struck is struck for its history.
     let trust =
@@ -146,9 +151,8 @@ fn drifting() -> Ledger {
     let mut random = ChaCha8Rng::seed_from_u64(5);
     for round in 0..16 {
         let mut update = |at: usize| {
-            let drift = if at < 2 && round >= 7 { 85 } else { 0 };
             let mut jitter = || random.gen_range(-20..=20);
-            (at, [200 + jitter(), jitter() + drift, jitter()])
+            (at, [200 + jitter(), jitter() + push(at, round), jitter()])
         };
         let updates: Vec<_> = (0..7).map(&mut update).collect();
         ledger.play(&updates);
@@ -171,6 +175,39 @@ fn histories_follow_from_the_blocks_and_quarantine_those_that_drift_together() {
     let said = said.expect("a verdict names its reason");
     assert_eq!(said.together_with, Some(vec![member_id(usize::from(said.member == member_id(0)))]));
     assert!(said.strike && said.value > said.threshold, "{said:?}");
+    for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
+        let replayer = ledger.replay(&ledger.chain, blobs).expect("the chain is honest");
+        assert_eq!(replayer.state().root(), ledger.state.root());
+    }
+}
+
+/// Two of seven members are hostile in every other round: no mean of theirs moves far enough.
+#[test]
+fn those_that_swing_together_are_quarantined_and_an_outsider_comes_to_the_same() {
+    let swings = SwingPolicy {
+        window_rounds: 4,
+        correlation_milli: 500,
+        amplitude_milli: 500,
+        copy_correlation_milli: 970,
+        copy_amplitude_milli: 100,
+        rounds_in_a_row: 3,
+    };
+    let on_and_off = |at: usize, round: usize| if at < 2 && round % 2 == 1 { 60 } else { 0 };
+    let ledger = pushing(Some(swings), on_and_off);
+    let standing = |at: usize| ledger.trust(at).standing;
+    assert_eq!((standing(0), standing(1)), (Standing::Quarantine, Standing::Quarantine));
+    assert!((2..7).all(|at| standing(at) == Standing::Active));
+    let said = ledger.entries.iter().find_map(|entry| match &entry.body {
+        EntryBody::UpdateVerdict { verdict, .. } if verdict.reason == Reason::SwungTogether => {
+            Some(verdict.clone())
+        }
+        _ => None,
+    });
+    let said = said.expect("a verdict names its reason");
+    assert_eq!(said.together_with, Some(vec![member_id(usize::from(said.member == member_id(0)))]));
+    assert!(said.strike && said.value > said.threshold, "{said:?}");
+    let rounds = said.measures.iter().find(|(measure, _)| *measure == Measure::RoundsSwinging);
+    assert_eq!(rounds, Some(&(Measure::RoundsSwinging, 3)));
     for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
         let replayer = ledger.replay(&ledger.chain, blobs).expect("the chain is honest");
         assert_eq!(replayer.state().root(), ledger.state.root());

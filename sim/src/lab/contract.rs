@@ -467,7 +467,7 @@ fn swings() -> Vec<Field> {
     let correlation = || Shape::count(1, 999);
     let amplitude = || Shape::count(1, 1_000_000);
     vec![
-        Field::required("window_rounds", Shape::count(2, 100), "Changes that are looked at."),
+        Field::required("window_rounds", Shape::count(3, 100), "Changes that are looked at."),
         Field::required("correlation_milli", correlation(), "Correlation with the f - 1 closest."),
         Field::required("amplitude_milli", amplitude(), "Common change, in 1/1000 of a deviation."),
         Field::required("copy_correlation_milli", correlation(), "Correlation of near copies."),
