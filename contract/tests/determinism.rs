@@ -16,7 +16,7 @@ mod tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 
-use fedledger_ledger::decision::{OutcomeResult, Reason, Verdict};
+use fedledger_ledger::decision::{Measure, OutcomeResult, Reason, Verdict};
 use fedledger_ledger::entry::{EntryBody, Receipt, Rejection, TrustCause};
 use fedledger_ledger::ids::Digest;
 use scenario::{play, replay, Run};
@@ -90,6 +90,7 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
     let mut aggregated: BTreeMap<String, u32> = BTreeMap::new();
     let mut rules = BTreeSet::new();
     let (mut reasons, mut verdicts) = (BTreeSet::new(), BTreeSet::new());
+    let (mut measured, mut classes) = (BTreeSet::new(), BTreeSet::new());
     let mut rejections: Vec<Rejection> = Vec::new();
     let (mut failed_rounds, mut replayed_rounds, mut notices) = (0, 0, 0);
     for entry in replay(&run).unwrap().into_iter().flat_map(|block| block.entries) {
@@ -97,6 +98,8 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
             EntryBody::UpdateVerdict { verdict, .. } => {
                 reasons.insert(verdict.reason);
                 verdicts.insert(verdict.verdict);
+                measured.extend(verdict.measures.iter().map(|(measure, _)| *measure));
+                classes.extend(verdict.return_harmed_class.map(|harmed| harmed.class));
             }
             EntryBody::RoundOutcome { task, result, .. } => match result {
                 OutcomeResult::Aggregated { chosen, .. } => {
@@ -133,6 +136,7 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
         Reason::MemberOnProbation,
         Reason::LengthMismatch,
         Reason::MovedTogether,
+        Reason::SwungTogether,
         Reason::HarmfulTogether,
         Reason::CellLeftOut,
     ];
@@ -143,7 +147,9 @@ fn the_ledger_has_every_rule_and_every_kind_of_bad_submission() {
     assert_eq!(verdicts, BTreeSet::from(every));
     assert!(failed_rounds > 0);
     assert!(replayed_rounds > 1, "the rounds after one that was gone back to are replayed");
-    assert_eq!(notices, 2, "a notice in each task with a history");
+    assert_eq!(notices, 4, "a notice in each task with a history");
+    assert!(measured.contains(&Measure::ReturnRounds), "{measured:?}");
+    assert!(!classes.is_empty(), "a return is measured by class");
     let refused = |expected: Rejection| {
         rejections.iter().any(|one| discriminant(one) == discriminant(&expected))
     };

@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use ed25519_dalek::SigningKey;
 use fedledger_contract::canonical::Schema;
 use fedledger_contract::records::RoundRecord;
-use fedledger_contract::StateView;
+use fedledger_contract::{views, StateView};
 use fedledger_ledger::commitment::{Salt, UpdateOpening};
 use fedledger_ledger::entry::Phase;
 use fedledger_ledger::governance::{Change, KeyRole};
 use fedledger_ledger::ids::{Digest, Height, RoundNumber, TaskId};
 use fedledger_ledger::keys::PublicKey;
 use fedledger_ledger::state::LatestState;
-use fedledger_ledger::transaction::{Action, CandidateScore};
+use fedledger_ledger::transaction::{Action, CandidateScore, ClassLoss};
 
 use super::consortium::{chain_id, member_id, signing_key};
 use super::lcg::Lcg;
-use super::tasks::{drift_from, MEMBERS};
+use super::tasks::{drifts, MEMBERS};
 
 /// One transaction to be, with the blob that its member publishes beside it.
 pub struct Act {
@@ -81,7 +81,9 @@ pub fn strands(
         if !sent.insert((task.clone(), open.round, open.phase)) {
             continue;
         }
-        let desk = Desk { schema: &schemas[&task], task, open };
+        let record = views::task(state, &task).expect("a running task has a record");
+        let classes = record.spec.classes().len() as u64;
+        let desk = Desk { schema: &schemas[&task], task, open, classes };
         strands.extend(match desk.open.phase {
             Phase::Commit => desk.commitments(),
             Phase::Reveal => desk.reveals(&view),
@@ -97,6 +99,8 @@ struct Desk<'a> {
     schema: &'a Schema,
     task: TaskId,
     open: RoundRecord,
+    /// How many classes the task names.
+    classes: u64,
 }
 
 impl Desk<'_> {
@@ -112,7 +116,7 @@ impl Desk<'_> {
         let mut noise = self.seeds(&[1 + member as u64]);
         let mut drift = Lcg::of(&[7]);
         // The last two members move in one direction, by less than makes an outlier.
-        let drifting = drift_from(&self.task).is_some_and(|from| self.open.round.0 >= from);
+        let drifting = drifts(&self.task, self.open.round.0) == Some(true);
         let drifting = drifting && member + 2 >= MEMBERS;
         let value = |_| {
             let away = if drifting { drift.within(3_000) } else { 0 };
@@ -162,14 +166,14 @@ impl Desk<'_> {
         let mut replace = |member, strand| drop(strands.insert(member, strand));
         match self.open.round.0 {
             // Drift shows where nothing else is wrong; a member gives notice that its data changed.
-            2 if drift_from(&self.task).is_some() => {
+            2 if drifts(&self.task, 2).is_some() => {
                 let (task, round) = (self.task.clone(), self.open.round);
                 let action =
                     Action::AnnounceDataChange { task, round, reason: "another scanner".into() };
                 let notice = Act { member: 3, action, blob: None };
                 replace(3, [notice].into_iter().chain(self.honest(3)).collect());
             }
-            _ if drift_from(&self.task).is_some() => {}
+            round if drifts(&self.task, round).is_some() => {}
             // A copy, and a commitment that is sent twice.
             2 => {
                 let copy = self.commit(CULPRIT, self.blob(5, 1_000));
@@ -260,8 +264,13 @@ impl Desk<'_> {
             let candidates = self.open.candidates.iter().enumerate();
             let score = |(at, candidate): (usize, &fedledger_ledger::decision::Candidate)| {
                 let loss_micro = loss(member, at);
-                let (candidate, classes) = (candidate.model, Vec::new());
-                CandidateScore { candidate, loss_micro, num_examples: 40, classes }
+                // Forty rows, more of the first class than of the second.
+                let of_class = |class: u64| ClassLoss {
+                    loss_micro: loss_micro + 1_000 * class * at as u64,
+                    num_examples: 25 - 10 * class,
+                };
+                let classes = (0..self.classes).map(of_class).collect();
+                CandidateScore { candidate: candidate.model, loss_micro, num_examples: 40, classes }
             };
             candidates.map(score).collect()
         };

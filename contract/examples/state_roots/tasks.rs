@@ -1,11 +1,11 @@
 //! The tasks: every rule and pre-aggregation, with and without norm band, trust, weights by examples,
-//! evaluation, history, and the harm of suspected cells.
+//! evaluation, history, swings, the harm of suspected cells, and returns, by class.
 
 use fedledger_contract::canonical::Schema;
 use fedledger_ledger::ids::TaskId;
 use fedledger_ledger::task::{
-    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, PreAggregation, TaskSpec,
-    TensorSpec, TrustPolicy, Weighting,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, PreAggregation,
+    SwingPolicy, TaskSpec, TensorSpec, TrustPolicy, Weighting,
 };
 
 /// Number of members: the fewest with which Bulyan withstands one.
@@ -37,13 +37,25 @@ const HARM: HarmPolicy = HarmPolicy {
     return_micro: None,
     all_rows_milli: None,
 };
+/// Three changes from one round to the next, of which two count, are enough.
+const SWINGS: SwingPolicy = SwingPolicy {
+    window_rounds: 3,
+    correlation_milli: 300,
+    amplitude_milli: 200,
+    copy_correlation_milli: 970,
+    copy_amplitude_milli: 100,
+    rounds_in_a_row: 1,
+};
 
-/// From which round on two members drift together in this task, if they do; see `acts.rs`.
-pub fn drift_from(task: &TaskId) -> Option<u64> {
+/// Whether two members push in one direction in a round of this task; none where they never do. See
+/// `acts.rs`.
+pub fn drifts(task: &TaskId, round: u64) -> Option<bool> {
+    let baseline = u64::from(HISTORY.baseline_rounds);
     match task.as_str() {
         // Before any baseline: what evaluators measure is all that shows it.
-        "measured" => Some(2),
-        "remembered" => Some(1 + u64::from(HISTORY.baseline_rounds)),
+        "measured" => Some(round >= 2),
+        "remembered" | "returning" => Some(round > baseline),
+        "swinging" => Some(round % 2 == 0),
         _ => None,
     }
 }
@@ -69,6 +81,18 @@ pub fn tasks() -> Vec<TaskSpec> {
         harm: Some(HARM),
         classes: Vec::new(),
         protected_class: None,
+    };
+    // Nobody is suspected: all that is measured is who may come back.
+    let returning = EvaluationSpec {
+        harm: Some(HarmPolicy {
+            cosine_milli: 1_000,
+            return_micro: Some(6_000),
+            all_rows_milli: Some(700),
+            ..HARM
+        }),
+        classes: vec!["benign".into(), "malignant".into()],
+        protected_class: Some("malignant".into()),
+        ..measured.clone()
     };
     let examples =
         |task: TaskSpec| TaskSpec { weighting: Weighting::Examples, norm_band: None, ..task };
@@ -99,6 +123,8 @@ pub fn tasks() -> Vec<TaskSpec> {
         task("mixed", mixed, SMALL),
         task("multi-krum", Rule::MultiKrum { neighbours: Some(3), selected: Some(4) }, LARGE),
         drifting("remembered", SMALL),
+        TaskSpec { evaluation: Some(returning), ..drifting("returning", SMALL) },
+        swinging("swinging"),
         task("trimmed", Rule::TrimmedMean, SMALL),
     ]
 }
@@ -107,6 +133,12 @@ pub fn tasks() -> Vec<TaskSpec> {
 fn drifting(id: &str, parameters: u64) -> TaskSpec {
     let task = task(id, AggregationRule::TrimmedMean, parameters);
     TaskSpec { byzantine: 2, history: Some(HISTORY), ..task }
+}
+
+/// A task that has no baseline before its end.
+fn swinging(id: &str) -> TaskSpec {
+    let history = HistoryPolicy { baseline_rounds: 7, swings: Some(SWINGS), ..HISTORY };
+    TaskSpec { history: Some(history), ..drifting(id, SMALL) }
 }
 
 fn task(id: &str, rule: AggregationRule, parameters: u64) -> TaskSpec {

@@ -2,11 +2,14 @@ use proptest::prelude::*;
 
 use fedledger_ledger::decision::Candidate;
 use fedledger_ledger::ids::{Digest, MemberId};
-use fedledger_ledger::task::AggregationRule;
+use fedledger_ledger::task::{AggregationRule, HarmPolicy};
+use fedledger_ledger::transaction::ClassLoss;
 
 use super::{
     choose, conclude, measure, measure_return, Evaluation, RETURN_MICRO_MAX, SCORE_MILLI_MAX,
 };
+use crate::history::Past;
+use crate::profile::{HARM_OF_CLASS, HISTORY_BALANCED};
 
 fn check(losses: &[&[u64]], f: usize, expected: usize) {
     let losses: Vec<Vec<u64>> = losses.iter().map(|row| row.to_vec()).collect();
@@ -97,6 +100,44 @@ fn the_model_with_members_in_quarantine_is_never_chosen() {
     let found = conclude(&[whole, mixed()], &scored(&[5_000, 1_000]), None, 1, None);
     assert_eq!((found.chosen, found.harm), (0, None));
     assert!(found.returning.is_some());
+}
+
+/// Nine evaluators find the sick better off without the cell by a thousand, and all rows worse or better
+/// off by `all`.
+fn harm_with(all_rows_milli: Option<u32>, protected: Option<usize>, all: i64) -> i64 {
+    let id = |at: usize| MemberId::new(format!("m{at:02}")).expect("a good id");
+    let cell: Vec<MemberId> = (9..13).map(id).collect();
+    let candidate = |at: u8, without| Candidate {
+        rule: AggregationRule::Median,
+        aggregate: Digest([at; 32]),
+        model: Digest([at; 32]),
+        without,
+        with: None,
+    };
+    let loss = |loss_micro| ClassLoss { loss_micro, num_examples: 10 };
+    let evaluations = (0..9).map(|at| Evaluation {
+        member: id(at),
+        losses: vec![100_000, (100_000 - all) as u64],
+        classes: vec![vec![loss(50_000), loss(200_000)], vec![loss(51_000), loss(199_000)]],
+    });
+    let evaluations: Vec<Evaluation> = evaluations.collect();
+    let policy = HarmPolicy { all_rows_milli, ..HARM_OF_CLASS };
+    let past = Past::new(HISTORY_BALANCED, Digest([0; 32])).with_harm(Some(policy));
+    let listed = [candidate(0, None), candidate(1, Some(cell))];
+    let found = conclude(&listed, &evaluations, Some(&past), 4, protected);
+    found.harm.expect("nine are enough").score_milli
+}
+
+#[test]
+fn harm_to_one_class_counts_as_far_as_all_rows_do_not_contradict_it() {
+    assert_eq!(harm_with(None, Some(1), -1_000), SCORE_MILLI_MAX);
+    assert_eq!(harm_with(Some(700), Some(1), -1_000), 700 - SCORE_MILLI_MAX);
+    assert_eq!(harm_with(Some(700), Some(1), 0), 700);
+    assert_eq!(harm_with(Some(700), Some(1), 1_000), SCORE_MILLI_MAX);
+    // All rows agree, the class does not.
+    assert_eq!(harm_with(Some(700), Some(0), 1_000), -SCORE_MILLI_MAX);
+    // Nothing is protected: the loss on all rows is what counts.
+    assert_eq!(harm_with(Some(700), None, 0), 0);
 }
 
 proptest! {

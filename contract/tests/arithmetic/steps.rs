@@ -11,7 +11,7 @@ use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::ids::{Digest, MemberId};
 use fedledger_ledger::limits::{LOSS_MICRO_MAX, NUM_EXAMPLES_MAX};
-use fedledger_ledger::task::{HarmPolicy, HistoryPolicy, TrustPolicy, Weighting};
+use fedledger_ledger::task::{HarmPolicy, HistoryPolicy, SwingPolicy, TrustPolicy, Weighting};
 use proptest::prelude::*;
 
 use crate::is_half_even;
@@ -50,6 +50,28 @@ fn deviation(values: &[i16]) -> Vec<Deviation> {
 /// Numbers of every length up to 31 bits, and no longer than `limit`.
 fn up_to(limit: i32) -> impl Strategy<Value = i32> {
     (any::<i32>(), 0u32..=31).prop_map(move |(value, shift)| (value >> shift).clamp(-limit, limit))
+}
+
+/// For each pair of five members the sum over three rounds of the products of their differences less the
+/// median member's, less the greatest.
+fn products_of_differences(rounds: &[Vec<[i16; 2]>]) -> Vec<Vec<i128>> {
+    let difference = |round: usize, at: usize, column: usize| {
+        i128::from(rounds[round + 1][at][column]) - i128::from(rounds[round][at][column])
+    };
+    let median = |round: usize, column: usize| {
+        let mut all: Vec<i128> = (0..5).map(|at| difference(round, at, column)).collect();
+        all.sort_unstable();
+        all[2]
+    };
+    let swing = |round, at, column| difference(round, at, column) - median(round, column);
+    let product = |a: usize, b: usize| {
+        let of_round = |round| -> i128 {
+            (0..2).map(|column| swing(round, a, column) * swing(round, b, column)).sum()
+        };
+        let rounds: Vec<i128> = (0..3).map(of_round).collect();
+        rounds.iter().sum::<i128>() - rounds.iter().max().expect("there are three")
+    };
+    (0..5).map(|a| (0..5).map(|b| product(a, b)).collect()).collect()
 }
 
 fn claims() -> impl Strategy<Value = Vec<(u64, u32, bool)>> {
@@ -170,6 +192,50 @@ proptest! {
             let away = g - i128::from(usual[column]);
             let step = i128::from(new) - i128::from(usual[column]);
             prop_assert!(is_half_even(away, i128::from(observed.min(USUAL)), step));
+        }
+    }
+
+    /// Swings of five members over three rounds, f = 2: correlations are rounded towards zero, amplitudes
+    /// are roots rounded down, and the round that says most is left out.
+    #[test]
+    fn swings_are_products_of_differences(
+        rounds in prop::collection::vec(prop::collection::vec(any::<[i16; 2]>(), 5), 4),
+    ) {
+        let least = SwingPolicy {
+            window_rounds: 3,
+            correlation_milli: 1,
+            amplitude_milli: 1,
+            copy_correlation_milli: 1,
+            copy_amplitude_milli: 1,
+            rounds_in_a_row: 1,
+        };
+        let policy = HistoryPolicy { swings: Some(least), ..policy(4) };
+        let mut past = Past::new(policy, Digest::of(b""));
+        let mut found = Vec::new();
+        for values in &rounds {
+            let sketch = |values: &[i16; 2]| values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let row = |(at, values)| Deviation { member: id(at), sketch: sketch(values) };
+            let deviations: Vec<Deviation> = values.iter().enumerate().map(row).collect();
+            found = past.advance(&deviations, &BTreeSet::new(), 2).swung;
+        }
+        let products = products_of_differences(&rounds);
+        for at in 0..5 {
+            let correlation = |other: usize| {
+                let lengths = (products[at][at] * products[other][other]).unsigned_abs().isqrt();
+                products[at][other] * 1000 / (lengths as i128).max(1)
+            };
+            let others = (0..5).filter(|&other| other != at);
+            let closest = others.min_by_key(|&other| (std::cmp::Reverse(correlation(other)), other));
+            let closest = closest.expect("there are four others");
+            let square = (products[at][closest].max(0) * 1_000_000 / (2 * 4096 * 4096)) as u128;
+            let over = correlation(closest) > 1 && square >= 4;
+            let finding = found.iter().find(|finding| finding.member == id(at));
+            prop_assert_eq!(finding.is_some(), over, "member {}", at);
+            let Some(finding) = finding else { continue };
+            prop_assert_eq!(i128::from(finding.correlation_milli), correlation(closest));
+            let root = u128::from(finding.amplitude_milli);
+            prop_assert!(root * root <= square && square < (root + 1) * (root + 1));
+            prop_assert_eq!(&finding.together_with, &vec![id(closest)]);
         }
     }
 

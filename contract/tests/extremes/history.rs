@@ -10,7 +10,7 @@ use fedledger_contract::records::{HarmRecord, ReturnRecord};
 use fedledger_ledger::decision::Deviation;
 use fedledger_ledger::ids::{Digest, MemberId, RoundNumber};
 use fedledger_ledger::limits::LOSS_MICRO_MAX;
-use fedledger_ledger::task::{HarmPolicy, HistoryPolicy};
+use fedledger_ledger::task::{HarmPolicy, HistoryPolicy, SwingPolicy};
 
 use crate::consortium::member_id;
 use crate::extreme_row;
@@ -29,7 +29,14 @@ fn policies() -> [HistoryPolicy; 3] {
         shift_milli: 1,
         lead_milli: 0,
         rounds_in_a_row: 1,
-        swings: None,
+        swings: Some(SwingPolicy {
+            window_rounds: 3,
+            correlation_milli: 1,
+            amplitude_milli: 1,
+            copy_correlation_milli: 1,
+            copy_amplitude_milli: 1,
+            rounds_in_a_row: 1,
+        }),
     };
     let high = HistoryPolicy {
         sketch_width: WIDTH,
@@ -39,7 +46,14 @@ fn policies() -> [HistoryPolicy; 3] {
         shift_milli: 1_000_000,
         lead_milli: 1_000_000,
         rounds_in_a_row: 1_000,
-        swings: None,
+        swings: Some(SwingPolicy {
+            window_rounds: 100,
+            correlation_milli: 999,
+            amplitude_milli: 1_000_000,
+            copy_correlation_milli: 999,
+            copy_amplitude_milli: 1_000_000,
+            rounds_in_a_row: 1_000,
+        }),
     };
     [low, high, HistoryPolicy { settle_rounds: 1_000, baseline_rounds: 4, ..low }]
 }

@@ -8,8 +8,8 @@ use fedledger_ledger::limits::{
     CLASSES_MAX, CLASS_NAME_BYTES_MAX, MEMBERS_MAX, PARAMETERS_MAX, ROUNDS_MAX, WINDOW_MS_MAX,
 };
 use fedledger_ledger::task::{
-    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, PreAggregation, TaskSpec,
-    TensorSpec, TrustPolicy, Weighting,
+    AggregationRule, EvaluationSpec, HarmPolicy, HistoryPolicy, NormBand, PreAggregation,
+    SwingPolicy, TaskSpec, TensorSpec, TrustPolicy, Weighting,
 };
 
 use crate::player::Player;
@@ -63,7 +63,7 @@ pub fn full(members: usize) -> TaskSpec {
                 allowance_milli: 1_250,
                 limit_milli: 6_000,
                 return_micro: Some(1_800),
-                all_rows_milli: None,
+                all_rows_milli: Some(700),
             }),
             classes: (0..CLASSES_MAX).map(|at| format!("{at:0>CLASS_NAME_BYTES_MAX$}")).collect(),
             protected_class: None,
@@ -80,7 +80,14 @@ pub fn full(members: usize) -> TaskSpec {
             shift_milli: 1,
             lead_milli: 0,
             rounds_in_a_row: 1,
-            swings: None,
+            swings: Some(SwingPolicy {
+                window_rounds: 10,
+                correlation_milli: 500,
+                amplitude_milli: 400,
+                copy_correlation_milli: 970,
+                copy_amplitude_milli: 100,
+                rounds_in_a_row: 5,
+            }),
         }),
     }
 }
@@ -160,6 +167,9 @@ fn harm(all: &mut Vec<Variant>) {
     at_extremes!(all, u32, "return_micro", [10_000], |task| *part(
         &mut part(&mut part(&mut task.evaluation).harm).return_micro
     ));
+    at_extremes!(all, u32, "all_rows_milli", [6_000], |task| *part(
+        &mut part(&mut part(&mut task.evaluation).harm).all_rows_milli
+    ));
 }
 
 fn history(all: &mut Vec<Variant>) {
@@ -173,6 +183,25 @@ fn history(all: &mut Vec<Variant>) {
     at_extremes!(all, u32, "lead_milli", [1_000_000], |task| part(&mut task.history).lead_milli);
     at_extremes!(all, u32, "rounds_in_a_row", [1_000], |task| part(&mut task.history)
         .rounds_in_a_row);
+    swings(all);
+}
+
+fn swings(all: &mut Vec<Variant>) {
+    at_extremes!(all, u32, "window_rounds", [3, 100], |task| swinging(task).window_rounds);
+    at_extremes!(all, u32, "correlation_milli", [970, 999], |task| swinging(task)
+        .correlation_milli);
+    at_extremes!(all, u32, "amplitude_milli", [100, 1_000_000], |task| swinging(task)
+        .amplitude_milli);
+    at_extremes!(all, u32, "copy_correlation_milli", [500, 999], |task| swinging(task)
+        .copy_correlation_milli);
+    at_extremes!(all, u32, "copy_amplitude_milli", [400], |task| swinging(task)
+        .copy_amplitude_milli);
+    at_extremes!(all, u32, "rounds_in_a_row of the swings", [1_000], |task| swinging(task)
+        .rounds_in_a_row);
+}
+
+fn swinging(task: &mut TaskSpec) -> &mut SwingPolicy {
+    part(&mut part(&mut task.history).swings)
 }
 
 fn tensors() -> Vec<Variant> {
