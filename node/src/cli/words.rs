@@ -314,7 +314,12 @@ pub fn advice_words(task: &TaskId, verdict: &UpdateVerdict) -> Option<String> {
         Reason::MemberSuspended => "a change that reinstates it takes a vote: fedledger change \
              propose FILE"
             .into(),
-        Reason::MovedTogether | Reason::SwungTogether | Reason::HarmfulTogether => format!(
+        Reason::SwungTogether => format!(
+            "find out why its updates, and those of the members named, differ from one round to the next: \
+             data or settings that are switched on and off, one machine that trains for several. To \
+             dispute a quarantine: {release}"
+        ),
+        Reason::MovedTogether | Reason::HarmfulTogether => format!(
             "compare labels and preprocessing with those named. When scanner or patients have \
              changed, say so before the next update: {announce}. To dispute a quarantine: {release}. \
              Since when it has been so: fedledger task onset {task} --members {}",
