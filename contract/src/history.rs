@@ -31,9 +31,10 @@
 //!
 //! 6. **Swings** (`swings`): the first differences `g(t) − g(t−1)` of a member's latest deviations, less
 //!    those of the median member. Two members' swings have the inner product `c = Σ⟨dᵢ, dⱼ⟩` over
-//!    the window, less its greatest term, and the correlation `c / √(cᵢᵢ·cⱼⱼ)`; a member's are the means with the f − 1
+//!    the window, less its greatest term, and the correlation `r = c / √(cᵢᵢ·cⱼⱼ)`;
+//!    what they share is `r·min(cᵢᵢ, cⱼⱼ)`. A member's are the means with the f − 1
 //!    whose correlation with it is greatest. It swings with them when both that correlation and the
-//!    amplitude `√(c/(window − 1))`, in median deviations, exceed their limits: many that swing widely, or
+//!    amplitude, the root of what is shared over window − 1, in median deviations, exceed their limits: many that swing widely, or
 //!    the same thing many times. After `rounds_in_a_row` rounds it is a finding.
 //!    A change of scanner is one step, which the greatest term takes with it, and a constant push none:
 //!    neither is seen here. There is no baseline, so that this holds from the first rounds on.

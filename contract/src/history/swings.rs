@@ -20,8 +20,8 @@ pub struct SwingFinding {
     pub correlation_milli: u64,
     /// The limit that the correlation is over.
     pub limit_milli: u64,
-    /// Root mean square of the swings that it has in common with them, in thousandths of a median
-    /// deviation.
+    /// Root mean square of the swings that it has in common with them, as far as the smaller ones go, in
+    /// thousandths of a median deviation.
     pub amplitude_milli: u64,
     /// Rounds in a row in which that was so.
     pub rounds: u32,
@@ -58,9 +58,12 @@ pub(super) fn search(
         let row: Vec<i128> = (0..known.len()).map(|b| correlation(&products, at, b)).collect();
         let others = closest(&row, at, f - 1);
         let correlation = mean_of(others.iter().map(|&other| row[other])).max(0).unsigned_abs();
-        let shared = mean_of(others.iter().map(|&other| products[at][other])).max(0);
+        // Of two members the one that changes less says by how much they change together: nobody swings
+        // with others for the size of its own changes.
+        let shared = |&other: &usize| row[other] * products[at][at].min(products[other][other]);
+        let shared = mean_of(others.iter().map(shared)).max(0);
         let unit = u128::from(policy.window_rounds - 1) * (UNIT as u128).pow(2);
-        let amplitude = isqrt_u128(shared.unsigned_abs() * 1_000_000 / unit);
+        let amplitude = isqrt_u128(shared.unsigned_abs() * 1_000 / unit);
         let (correlation_milli, amplitude_milli) = (correlation as u64, amplitude as u64);
         let over = |&&(correlation, amplitude): &&(u32, u32)| {
             correlation_milli > u64::from(correlation) && amplitude_milli > u64::from(amplitude)

@@ -238,6 +238,11 @@ fn a_record_is_a_few_kilobytes_and_a_deviation_two_bytes_a_number() {
     (0..40).for_each(|_| history.observe(&policy, &long));
     let bytes = fedledger_ledger::codec::to_canonical(&history).len();
     assert!((1_000..3_000).contains(&bytes), "{bytes}");
+    // Eleven deviations more where swings are looked at over ten changes.
+    let sketch: Vec<u8> = long.iter().flat_map(|value| value.to_le_bytes()).collect();
+    (0..40).for_each(|_| history.keep_latest(10, Some(&sketch)));
+    let more = fedledger_ledger::codec::to_canonical(&history).len() - bytes;
+    assert!((11 * 256..11 * 256 + 10).contains(&more), "{more}");
 }
 
 /// The three means and the baseline in floating point.

@@ -227,7 +227,9 @@ proptest! {
             let others = (0..5).filter(|&other| other != at);
             let closest = others.min_by_key(|&other| (std::cmp::Reverse(correlation(other)), other));
             let closest = closest.expect("there are four others");
-            let square = (products[at][closest].max(0) * 1_000_000 / (2 * 4096 * 4096)) as u128;
+            let smaller = products[at][at].min(products[closest][closest]);
+            let shared = (correlation(closest) * smaller).max(0);
+            let square = (shared * 1_000 / (2 * 4096 * 4096)) as u128;
             let over = correlation(closest) > 1 && square >= 4;
             let finding = found.iter().find(|finding| finding.member == id(at));
             prop_assert_eq!(finding.is_some(), over, "member {}", at);
