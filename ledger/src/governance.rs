@@ -67,6 +67,7 @@ pub enum KeyRole {
 /// in approvals.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "a task is large, and few of them are alive at once")]
 pub enum Change {
     /// Admits a new member, from the next height on.
     #[n(0)]

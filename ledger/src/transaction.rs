@@ -64,6 +64,7 @@ pub struct CandidateScore {
 /// What a transaction does.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "a task is large, and few of them are alive at once")]
 pub enum Action {
     /// Binds the member to an update before anybody has seen any update of the round.
     #[n(0)]

@@ -63,8 +63,8 @@ pub(super) fn search(
         let shared = |&other: &usize| row[other] * products[at][at].min(products[other][other]);
         let shared = mean_of(others.iter().map(shared)).max(0);
         let unit = u128::from(policy.window_rounds - 1) * (UNIT as u128).pow(2);
-        let amplitude = isqrt_u128(shared.unsigned_abs() * 1_000 / unit);
-        let (correlation_milli, amplitude_milli) = (correlation as u64, amplitude as u64);
+        let amplitude_milli = isqrt_u128(shared.unsigned_abs() * 1_000 / unit);
+        let correlation_milli = correlation as u64;
         let over = |&&(correlation, amplitude): &&(u32, u32)| {
             correlation_milli > u64::from(correlation) && amplitude_milli > u64::from(amplitude)
         };
