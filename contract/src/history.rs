@@ -216,7 +216,8 @@ impl Past {
         }
         let mut found = swings::search(self, &policy, standing, f);
         let mut findings = Vec::new();
-        for (id, history) in &mut self.members {
+        let present = |id: &MemberId| deviations.binary_search_by(|one| one.member.cmp(id)).is_ok();
+        for (id, history) in self.members.iter_mut().filter(|(id, _)| present(id)) {
             let rounds = found.get(id).map(|_| history.swinging.unwrap_or(0).saturating_add(1));
             history.swinging = rounds;
             if let Some(rounds) = rounds.filter(|&rounds| rounds >= policy.rounds_in_a_row) {

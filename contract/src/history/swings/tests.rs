@@ -132,7 +132,15 @@ fn a_round_without_an_update_repeats_the_one_before() {
         let on = k < F && round % 2 == 0;
         (!absent(round, k)).then_some(if on { 1.5 } else { 0.0 })
     };
-    assert_eq!(who(&played(&rounds(2, 40, push)).1), cell());
+    let all = rounds(2, 40, push);
+    assert_eq!(who(&played(&all).1), cell());
+    // Nobody is found in a round in which it sends nothing: there is no verdict to say it in.
+    let mut past = Past::new(policy(), SEED);
+    for round in &all {
+        let sent: BTreeSet<MemberId> = round.iter().map(|one| one.member.clone()).collect();
+        let found = who(&past.advance(round, &BTreeSet::new(), F).swung);
+        assert!(found.is_subset(&sent), "{found:?} of {sent:?}");
+    }
     let (past, found) = played(&rounds(2, 40, |round, k| (!absent(round, k)).then_some(0.0)));
     assert_eq!(who(&found), BTreeSet::new());
     let kept = (SWINGS.window_rounds as usize + 1) * 2 * WIDTH;
