@@ -253,7 +253,8 @@ fn swing_words(verdict: &UpdateVerdict) -> String {
     let rounds =
         if rounds == 1 { "a round".to_owned() } else { format!("{rounds} rounds in a row") };
     format!(
-        "for {rounds} what it sends changed from one round to the next together with {}; threshold {},          value {} (correlation of the changes, which are {} of the usual distance between members){}",
+        "for {rounds} what it sends changed from one round to the next together with {}; threshold {}, \
+         value {} (correlation of the changes, which are {} of the usual distance between members){}",
         names(others),
         milli(verdict.threshold),
         milli(verdict.value),
