@@ -179,7 +179,7 @@ impl Past {
             }
             history.observe(&self.policy, &values);
         }
-        let present = |id: &MemberId| deviations.binary_search_by(|one| one.member.cmp(id)).is_ok();
+        let present = |id: &MemberId| of(deviations, id).is_some();
         let standing: BTreeSet<MemberId> = self
             .members
             .keys()
@@ -210,14 +210,13 @@ impl Past {
     ) -> Vec<SwingFinding> {
         let Some(policy) = self.policy.swings else { return Vec::new() };
         for (id, history) in &mut self.members {
-            let own = deviations.binary_search_by(|one| one.member.cmp(id));
-            let sketch = own.ok().map(|at| deviations[at].sketch.as_slice());
+            let sketch = of(deviations, id).map(|own| own.sketch.as_slice());
             history.keep_latest(policy.window_rounds, sketch);
         }
         let mut found = swings::search(self, &policy, standing, f);
         let mut findings = Vec::new();
-        let present = |id: &MemberId| deviations.binary_search_by(|one| one.member.cmp(id)).is_ok();
-        for (id, history) in self.members.iter_mut().filter(|(id, _)| present(id)) {
+        let present = |(id, _): &(&MemberId, &mut MemberHistory)| of(deviations, id).is_some();
+        for (id, history) in self.members.iter_mut().filter(present) {
             let rounds = found.get(id).map(|_| history.swinging.unwrap_or(0).saturating_add(1));
             history.swinging = rounds;
             if let Some(rounds) = rounds.filter(|&rounds| rounds >= policy.rounds_in_a_row) {
@@ -227,6 +226,12 @@ impl Past {
         }
         findings
     }
+}
+
+/// The deviation of a member, of deviations by member id; nothing when it was not observed.
+fn of<'a>(deviations: &'a [Deviation], id: &MemberId) -> Option<&'a Deviation> {
+    let at = deviations.binary_search_by(|one| one.member.cmp(id)).ok()?;
+    Some(&deviations[at])
 }
 
 /// What a round adds up to, each by member id.

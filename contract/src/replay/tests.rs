@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use fedledger_ledger::block::Block;
-use fedledger_ledger::decision::{Decision, Measure, Reason, Verdict};
+use fedledger_ledger::decision::{Decision, Measure, Reason, UpdateVerdict, Verdict};
 use fedledger_ledger::entry::{EntryBody, Standing};
 use fedledger_ledger::task::{HistoryPolicy, SwingPolicy, TaskSpec, TrustPolicy};
 
@@ -160,19 +160,22 @@ fn pushing(swings: Option<SwingPolicy>, push: impl Fn(usize, usize) -> i32) -> L
     ledger
 }
 
+/// The first verdict for a reason.
+fn verdict_for(ledger: &Ledger, reason: Reason) -> UpdateVerdict {
+    let said = ledger.entries.iter().find_map(|entry| match &entry.body {
+        EntryBody::UpdateVerdict { verdict, .. } if verdict.reason == reason => Some(verdict),
+        _ => None,
+    });
+    said.expect("a verdict names its reason").clone()
+}
+
 #[test]
 fn histories_follow_from_the_blocks_and_quarantine_those_that_drift_together() {
     let ledger = drifting();
     let standing = |at: usize| ledger.trust(at).standing;
     assert_eq!((standing(0), standing(1)), (Standing::Quarantine, Standing::Quarantine));
     assert!((2..7).all(|at| standing(at) == Standing::Active));
-    let said = ledger.entries.iter().find_map(|entry| match &entry.body {
-        EntryBody::UpdateVerdict { verdict, .. } if verdict.reason == Reason::MovedTogether => {
-            Some(verdict.clone())
-        }
-        _ => None,
-    });
-    let said = said.expect("a verdict names its reason");
+    let said = verdict_for(&ledger, Reason::MovedTogether);
     assert_eq!(said.together_with, Some(vec![member_id(usize::from(said.member == member_id(0)))]));
     assert!(said.strike && said.value > said.threshold, "{said:?}");
     for blobs in [None, Some(&ledger.blobs as &dyn BlobRead)] {
@@ -197,13 +200,7 @@ fn those_that_swing_together_are_quarantined_and_an_outsider_comes_to_the_same()
     let standing = |at: usize| ledger.trust(at).standing;
     assert_eq!((standing(0), standing(1)), (Standing::Quarantine, Standing::Quarantine));
     assert!((2..7).all(|at| standing(at) == Standing::Active));
-    let said = ledger.entries.iter().find_map(|entry| match &entry.body {
-        EntryBody::UpdateVerdict { verdict, .. } if verdict.reason == Reason::SwungTogether => {
-            Some(verdict.clone())
-        }
-        _ => None,
-    });
-    let said = said.expect("a verdict names its reason");
+    let said = verdict_for(&ledger, Reason::SwungTogether);
     assert_eq!(said.together_with, Some(vec![member_id(usize::from(said.member == member_id(0)))]));
     assert!(said.strike && said.value > said.threshold, "{said:?}");
     let rounds = said.measures.iter().find(|(measure, _)| *measure == Measure::RoundsSwinging);

@@ -2,6 +2,7 @@
 
 use fedledger_contract::canonical::Schema;
 use fedledger_contract::profile::bounds;
+use fedledger_contract::profile::SWINGS;
 use fedledger_contract::{check_task, TaskFault};
 use fedledger_ledger::ids::TaskId;
 use fedledger_ledger::limits::{
@@ -80,14 +81,7 @@ pub fn full(members: usize) -> TaskSpec {
             shift_milli: 1,
             lead_milli: 0,
             rounds_in_a_row: 1,
-            swings: Some(SwingPolicy {
-                window_rounds: 10,
-                correlation_milli: 500,
-                amplitude_milli: 400,
-                copy_correlation_milli: 970,
-                copy_amplitude_milli: 100,
-                rounds_in_a_row: 5,
-            }),
+            swings: Some(SWINGS),
         }),
     }
 }

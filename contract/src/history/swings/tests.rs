@@ -12,19 +12,13 @@ use rand_chacha::ChaCha8Rng;
 use super::super::tests::{member, POLICY, SEED};
 use super::super::{Past, SwingFinding, UNIT};
 use super::search;
+use crate::profile;
 
 const WIDTH: usize = 16;
 const MEMBERS: usize = 13;
 const F: usize = 4;
 
-const SWINGS: SwingPolicy = SwingPolicy {
-    window_rounds: 6,
-    correlation_milli: 500,
-    amplitude_milli: 500,
-    copy_correlation_milli: 970,
-    copy_amplitude_milli: 100,
-    rounds_in_a_row: 3,
-};
+const SWINGS: SwingPolicy = SwingPolicy { window_rounds: 6, rounds_in_a_row: 3, ..profile::SWINGS };
 
 fn policy() -> HistoryPolicy {
     HistoryPolicy { swings: Some(SWINGS), ..POLICY }

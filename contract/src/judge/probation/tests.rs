@@ -5,15 +5,14 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use crate::aggregate::aggregate;
-use crate::judge::tests::{inputs, said, terms};
+use crate::judge::tests::{inputs, said, terms, with_standing};
 use crate::judge::{judge, RoundInputs};
 
 const F: usize = 2;
 
 fn on_probation(rows: &[Vec<i32>], who: &[usize]) -> RoundInputs {
-    let mut inputs = inputs(terms(F, 5), rows);
-    who.iter().for_each(|&at| inputs.submissions[at].trust.standing = Standing::Probation);
-    inputs
+    let all = inputs(terms(F, 5), rows);
+    who.iter().fold(all, |inputs, &at| with_standing(inputs, at, Standing::Probation))
 }
 
 /// The rule by itself.
