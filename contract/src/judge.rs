@@ -39,6 +39,7 @@ mod measure;
 mod mixed;
 mod probation;
 mod remember;
+mod round_aggregate;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -53,6 +54,7 @@ use crate::history::Past;
 use crate::records::TrustRecord;
 
 pub use admission::{admit, Admission};
+pub use round_aggregate::RoundAggregate;
 pub use weights::{share_micro_max, weights_micro, SHARE_MICRO_ONE};
 
 /// Over how many of the latest rounds with a new model the reference norm is taken.

@@ -123,10 +123,17 @@ pub const HARM_OF_CLASS: HarmPolicy = HarmPolicy {
 pub const RULE: AggregationRule = AggregationRule::FilteredTrimmedMean { iterations: 32 };
 
 /// The rule for f of 0 or 1: centered clipping around the previous aggregate, three iterations, radius
-/// equal to the median distance. Among four to six members a filter has too few to tell a direction:
-/// at four heart hospitals with one hostile it loses up to 0.019 of AUC, this one 0.008.
+/// half of the median distance. Among four to six members a filter has too few to tell a direction: at
+/// four heart hospitals with one hostile it loses up to 0.019 of AUC, this one 0.010.
+///
+/// The radius was chosen on seeds 301 to 320 of eight kinds of data with four to six members, one of
+/// them hostile in 14 ways. With half of the median distance the worst of these 112 costs 3.9 points of
+/// recall, with the whole 4.7, and 26 instead of 31 cost more than two; 605 instead of 613 of 2,240
+/// are caught, one honest member is wronged either way, and accuracy is the same. A third, one iteration
+/// and the geometric median are as good. On seeds 301 to 308 the median costs 0.6 points of accuracy, and
+/// each of three rules behind nearest-neighbour mixing wrongs 3 to 11 honest members instead of one.
 pub const RULE_FEW: AggregationRule =
-    AggregationRule::CenteredClipping { iterations: 3, radius_milli: 1_000 };
+    AggregationRule::CenteredClipping { iterations: 3, radius_milli: 500 };
 
 /// What is struck for its distance must also point against the aggregate, at a cosine below -0.2.
 /// Once the hostile one of four is in quarantine, an honest odd site is often two to three times as

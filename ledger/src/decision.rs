@@ -128,7 +128,8 @@ pub enum Measure {
     /// Smallest distance to any other update of the round.
     #[n(6)]
     NearestDistance,
-    /// Share of coordinates in which the rule used the update's value, in millionths.
+    /// Share of coordinates in which the rule used the update's value, in millionths. Where those on
+    /// probation weigh a quarter: three parts of that among the others, one of that among all.
     #[n(7)]
     UsedShareMicro,
     /// How far the member left its baseline more than the median member did, in thousandths of what

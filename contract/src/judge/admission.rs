@@ -10,10 +10,11 @@ use ndarray::{Array2, ArrayView2, Axis, Slice};
 use sha2::{Digest as _, Sha256};
 
 use super::measure::{clip, is_over, ratio_milli};
+use super::round_aggregate::RoundAggregate;
 use super::verdict;
-use super::weights::weights_micro;
+use super::weights::{weighs, weights_micro};
 use super::{Content, RoundInputs, RoundJudgement, Submission, Terms};
-use crate::aggregate::{self, aggregate_on, check_precondition, norms_squared, Aggregation};
+use crate::aggregate::{self, aggregate_on, check_precondition, norms_squared};
 use crate::history::Past;
 use crate::integer::{isqrt_u128, median_u64};
 use crate::records::{HarmRecord, ReturnRecord};
@@ -316,21 +317,23 @@ impl Admission {
     ///
     /// # Errors
     /// [`RoundFailure::TooFewUpdates`] when fewer were admitted than the task or the rule needs.
-    pub fn aggregate(&self, rule: &AggregationRule) -> Result<Aggregation, RoundFailure> {
+    pub fn aggregate(&self, rule: &AggregationRule) -> Result<RoundAggregate, RoundFailure> {
         let (n, f) = (self.admitted(), self.byzantine());
         let needed = updates_needed(self.terms.updates_min, self.terms.byzantine, self.suspects);
         if n < needed.max(1) || check_precondition(rule, n, f).is_err() {
             return Err(RoundFailure::TooFewUpdates);
         }
         let admitted = self.lines.iter().filter(|line| line.place == Place::Admitted);
-        let weights: Vec<u64> = admitted.map(|line| u64::from(line.weight_micro)).collect();
+        let weight = |line: &Line| if weighs(rule) { u64::from(line.weight_micro) } else { 1 };
+        let weights: Vec<u64> = admitted.map(weight).collect();
         let (start, seed) = (self.start.as_deref(), self.seed());
         let terms = aggregate::Terms { f, weights: &weights, start, seed };
         let aggregation = aggregate_on(rule, self.updates(), &terms);
-        let mut aggregation =
+        let aggregation =
             aggregation.expect("precondition, weights and ranges were checked on admission");
-        self.lean(rule, &mut aggregation.values, seed);
-        Ok(aggregation)
+        let mut aggregate = RoundAggregate::new(aggregation, &weights);
+        self.lean(rule, &mut aggregate, seed);
+        Ok(aggregate)
     }
 
     /// What rules draw from: the first eight bytes, the least significant first, of the SHA-256 of
@@ -349,14 +352,14 @@ impl Admission {
     /// Aggregates by a rule and gives the verdicts that follow.
     pub fn judge(&self, rule: &AggregationRule) -> RoundJudgement {
         match self.aggregate(rule) {
-            Ok(aggregation) => self.conclude(rule, aggregation),
+            Ok(aggregate) => self.conclude(rule, aggregate),
             Err(failure) => self.fail(failure),
         }
     }
 
-    /// The verdicts that follow from an aggregation of what was admitted by `rule`.
-    pub fn conclude(&self, rule: &AggregationRule, aggregation: Aggregation) -> RoundJudgement {
-        verdict::conclude(self, rule, aggregation)
+    /// The verdicts that follow from the aggregate of what was admitted by `rule`.
+    pub fn conclude(&self, rule: &AggregationRule, aggregate: RoundAggregate) -> RoundJudgement {
+        verdict::conclude(self, rule, aggregate)
     }
 
     /// The verdicts of a round that led to no aggregate.

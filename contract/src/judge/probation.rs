@@ -13,6 +13,7 @@ use fedledger_ledger::task::AggregationRule;
 use rayon::prelude::*;
 
 use super::admission::{Admission, Line, Place};
+use super::round_aggregate::RoundAggregate;
 use super::weights::{weighs, PROBATION_DIVISOR};
 use crate::aggregate::{aggregate_rows, check_precondition, Terms};
 use crate::integer::div_half_even;
@@ -20,18 +21,10 @@ use crate::integer::div_half_even;
 /// Columns that one thread works on at a time.
 const COLUMNS: usize = 1 << 14;
 
-impl Admission {
-    /// What an admitted update counts for beside the others, in the unit of the round's whole.
-    pub(super) fn part(&self, rule: &AggregationRule, line: &Line) -> u64 {
-        if weighs(rule) {
-            u64::from(line.weight_micro)
-        } else if self.leans(rule) && !is_on_probation(line) {
-            PROBATION_DIVISOR
-        } else {
-            1
-        }
-    }
+/// Of so many parts all but one are those of the members that are not on probation.
+const QUARTERS: i64 = PROBATION_DIVISOR as i64;
 
+impl Admission {
     /// Whether members on probation weigh less than the others.
     pub(super) fn probation_weighs(&self, rule: &AggregationRule) -> bool {
         weighs(rule) || self.leans(rule)
@@ -45,33 +38,65 @@ impl Admission {
             && check_precondition(rule, standing, self.byzantine()).is_ok()
     }
 
-    /// Leans `values`, the rule's aggregate of all updates that enter.
-    pub(super) fn lean(&self, rule: &AggregationRule, values: &mut [i32], seed: u64) {
+    /// Leans `all`, the rule's aggregate of all updates that enter.
+    pub(super) fn lean(&self, rule: &AggregationRule, all: &mut RoundAggregate, seed: u64) {
         if !self.leans(rule) {
             return;
         }
-        let rows: Vec<&[i32]> = self.standing().collect();
+        let rows: Vec<usize> = self.standing().collect();
+        let values = rows.iter().map(|&row| {
+            self.values.row(row).to_slice().expect("the rows of an owned matrix are contiguous")
+        });
         let weights = vec![1; rows.len()];
         let terms = Terms { f: self.byzantine(), weights: &weights, start: None, seed };
-        let standing = aggregate_rows(rule, rows, &terms);
-        let standing = standing.expect("precondition, weights and ranges were checked").values;
-        let divisor = PROBATION_DIVISOR as i64;
-        let pairs = values.par_iter_mut().zip(&standing).with_min_len(COLUMNS);
-        pairs.for_each(|(all, &standing)| {
-            let sum = (divisor - 1) * i64::from(standing) + i64::from(*all);
-            let mean = div_half_even(i128::from(sum), i128::from(divisor));
-            *all = i32::try_from(mean).expect("a mean lies between what it averages");
-        });
+        let standing = aggregate_rows(rule, values.collect(), &terms);
+        let standing = standing.expect("precondition, weights and ranges were checked");
+        let standing = RoundAggregate::new(standing, &weights);
+        lean_values(&mut all.values, &standing.values);
+        lean_record(all, &rows, &standing);
     }
 
     /// The rows that enter of members that are not on probation, by member id.
-    fn standing(&self) -> impl Iterator<Item = &[i32]> {
+    fn standing(&self) -> impl Iterator<Item = usize> + '_ {
         let lines = self.lines.iter().filter(|line| line.place == Place::Admitted);
-        lines.filter(|line| !is_on_probation(line)).map(|line| {
-            let row = self.values.row(line.row.expect("what is admitted has a row"));
-            row.to_slice().expect("the rows of an owned matrix are contiguous")
-        })
+        lines
+            .filter(|line| !is_on_probation(line))
+            .map(|line| line.row.expect("what is admitted has a row"))
     }
+}
+
+fn lean_values(all: &mut [i32], standing: &[i32]) {
+    let pairs = all.par_iter_mut().zip(standing).with_min_len(COLUMNS);
+    pairs.for_each(|(all, &standing)| {
+        let mean = div_half_even(i128::from(quarters(standing, *all)), i128::from(QUARTERS));
+        *all = i32::try_from(mean).expect("a mean lies between what it averages");
+    });
+}
+
+/// An update was used as far as the two parts of the aggregate used it, and weighs as in both
+/// together; the score stays the one among all. `rows` are those of `standing`.
+fn lean_record(all: &mut RoundAggregate, rows: &[usize], standing: &RoundAggregate) {
+    let mut of_standing = rows.iter().zip(standing.uses.iter().zip(&standing.weights_micro));
+    let mut next = of_standing.next();
+    let records = all.uses.iter_mut().zip(&mut all.weights_micro);
+    for (row, (used, weight_micro)) in records.enumerate() {
+        let (selected, share, weight) = match next {
+            Some((&at, (used, &weight))) if at == row => {
+                next = of_standing.next();
+                (used.selected, used.used_share_micro, weight)
+            }
+            _ => (false, 0, 0),
+        };
+        used.selected |= selected;
+        let share = quarters(share, used.used_share_micro);
+        used.used_share_micro = div_half_even(i128::from(share), i128::from(QUARTERS)) as u32;
+        *weight_micro = (quarters(weight, *weight_micro) / QUARTERS) as u32;
+    }
+}
+
+/// `3·standing + all`.
+fn quarters(standing: impl Into<i64>, all: impl Into<i64>) -> i64 {
+    (QUARTERS - 1) * standing.into() + all.into()
 }
 
 pub(super) fn is_on_probation(line: &Line) -> bool {

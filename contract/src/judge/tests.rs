@@ -76,7 +76,7 @@ pub(super) fn said(judgement: &RoundJudgement, at: usize) -> (Verdict, Reason, b
     (verdict.verdict, verdict.reason, verdict.strike)
 }
 
-fn measure(judgement: &RoundJudgement, at: usize, measure: Measure) -> Option<u64> {
+pub(super) fn measure(judgement: &RoundJudgement, at: usize, measure: Measure) -> Option<u64> {
     let measures = &judgement.verdicts[at].measures;
     measures.iter().find(|(found, _)| *found == measure).map(|(_, value)| *value)
 }
@@ -301,10 +301,16 @@ fn members_on_probation_weigh_a_quarter() {
     assert_eq!((weights[0], weights[1]), (40_000, 160_000));
     let verdict = &judgement.verdicts[0];
     assert_eq!((verdict.value, verdict.threshold), (40_000, 142_857));
-    // The median does not weigh; one part of four for member 0, of which all use the median.
+    // The median does not weigh. That of all is member 0's update alone, a quarter of the aggregate;
+    // three quarters are that of the six others, whose middle two have a member's value each.
     let judgement = judge(&AggregationRule::Median, inputs());
     assert_eq!(said(&judgement, 0), down);
-    assert_eq!(judgement.verdicts[0].weight_micro, 1_000_000);
+    let verdict = &judgement.verdicts[0];
+    assert_eq!((verdict.weight_micro, verdict.value), (250_000, 250_000));
+    assert_eq!(verdict.threshold, 1_000_000);
+    assert_eq!(measure(&judgement, 0, Measure::UsedShareMicro), Some(250_000));
+    let weights: u32 = judgement.verdicts.iter().map(|verdict| verdict.weight_micro).sum();
+    assert!((999_993..=1_000_000).contains(&weights), "{weights}");
 }
 
 #[test]

@@ -14,11 +14,10 @@ use super::admission::{rows_to, Admission, Line, Place};
 use super::measure::{is_over, ratio_milli};
 use super::probation::is_on_probation;
 use super::remember::remember;
-use super::weights::SHARE_MICRO_ONE;
+use super::round_aggregate::RoundAggregate;
 use super::RoundJudgement;
 use crate::aggregate::{
-    cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared, Aggregation,
-    UpdateUse,
+    cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared, UpdateUse,
 };
 use crate::integer::{div_half_even, isqrt_u128, median_u64};
 use crate::trust::{after_round_all, mark_of};
@@ -29,32 +28,28 @@ pub(super) const NEAREST_WORK_MAX: u128 = 1 << 30;
 
 /// What was measured about every scored row.
 struct Scores<'a> {
-    aggregation: &'a Aggregation,
+    aggregate: &'a RoundAggregate,
     distances: Vec<u64>,
     /// Cosine to the aggregate in millionths, as [`cosine_micro`] rounds it.
     cosines_micro: Vec<i64>,
     median_distance: u64,
     nearest: Option<Vec<u64>>,
     rule: &'a AggregationRule,
-    /// What the updates that the rule used count for together; see [`Admission::part`].
-    whole: u64,
-    /// Greatest score of an update that the rule selected.
-    selected_score_max: u64,
 }
 
 pub(super) fn conclude(
     admission: &Admission,
     rule: &AggregationRule,
-    aggregation: Aggregation,
+    aggregate: RoundAggregate,
 ) -> RoundJudgement {
-    let scores = score(admission, rule, &aggregation);
+    let scores = score(admission, rule, &aggregate);
     let mut verdicts: Vec<UpdateVerdict> =
         admission.lines.iter().map(|line| of_line(admission, line, &scores)).collect();
     let deviations = remember(admission, &mut verdicts);
     let aggregate = if too_many_suspects(admission, &verdicts) {
         Err(RoundFailure::TooManySuspects)
     } else {
-        Ok(aggregation.values)
+        Ok(aggregate.values)
     };
     RoundJudgement { aggregate, verdicts, deviations }
 }
@@ -78,16 +73,16 @@ pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgeme
 fn score<'a>(
     admission: &Admission,
     rule: &'a AggregationRule,
-    aggregation: &'a Aggregation,
+    aggregate: &'a RoundAggregate,
 ) -> Scores<'a> {
     let scored = admission.lines.iter().filter(|line| line.row.is_some()).count();
     let cosine_to_aggregate = |row: usize| {
         let values = admission.values.row(row);
         let values = values.as_slice().expect("the rows of an owned matrix are contiguous");
-        cosine_micro(values, &aggregation.values)
+        cosine_micro(values, &aggregate.values)
     };
     let cosines_micro: Vec<i64> = (0..scored).map(cosine_to_aggregate).collect();
-    let distances = distances(admission, &aggregation.values, &cosines_micro);
+    let distances = distances(admission, &aggregate.values, &cosines_micro);
     let median_distance = median_u64(&distances[..admission.admitted()]).unwrap_or(0);
     let rows = rows_to(&admission.values, scored);
     let work = (scored as u128).pow(2) * rows.ncols() as u128;
@@ -98,23 +93,7 @@ fn score<'a>(
             .map(|i| others(i).map(|j| squares[i * scored + j]).min().map_or(0, isqrt_u128))
             .collect()
     });
-    let used = || aggregation.per_update.iter().enumerate().filter(|(_, used)| used.selected);
-    let part_of = |row: usize| {
-        let line = admission.lines.iter().find(|line| line.row == Some(row));
-        line.map_or(0, |line| admission.part(rule, line))
-    };
-    let whole = used().map(|(row, _)| part_of(row)).sum();
-    let selected_score_max = used().filter_map(|(_, used)| used.score).max().unwrap_or(0);
-    Scores {
-        aggregation,
-        distances,
-        cosines_micro,
-        median_distance,
-        nearest,
-        rule,
-        whole,
-        selected_score_max,
-    }
+    Scores { aggregate, distances, cosines_micro, median_distance, nearest, rule }
 }
 
 /// The distances to the aggregate of all rows that are scored, one for each of `cosines_micro`.
@@ -196,7 +175,7 @@ fn of_line(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVer
     let distance = scores.distances[row];
     let outlier = admission.terms.trust.filter(|policy| is_outlier(row, policy, scores));
     // The admitted rows come first, so those after them have no use.
-    let used = scores.aggregation.per_update.get(row);
+    let used = scores.aggregate.uses.get(row);
     let mut verdict = match used {
         _ if line.place == Place::LeftOut => {
             blank(admission, line, Verdict::Reject, Reason::CellLeftOut)
@@ -205,9 +184,9 @@ fn of_line(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVer
         Some(used) if !used.selected => {
             let verdict = blank(admission, line, Verdict::Reject, Reason::NotSelected);
             let value = used.score.unwrap_or(0);
-            UpdateVerdict { value, threshold: scores.selected_score_max, ..verdict }
+            UpdateVerdict { value, threshold: scores.aggregate.selected_score_max, ..verdict }
         }
-        Some(_) => entered(admission, line, scores),
+        Some(_) => entered(admission, line, row, scores),
     };
     // Who was left out on suspicion is far from what was made without it.
     if let Some(policy) = outlier.filter(|_| line.place != Place::LeftOut) {
@@ -230,16 +209,15 @@ fn is_outlier(row: usize, policy: &TrustPolicy, scores: &Scores<'_>) -> bool {
 }
 
 /// The verdict on an update that the rule used, before anything is said about its distance.
-fn entered(admission: &Admission, line: &Line, scores: &Scores<'_>) -> UpdateVerdict {
-    let share = |part: u64| (part * SHARE_MICRO_ONE / scores.whole.max(1)) as u32;
-    let weight_micro = share(admission.part(scores.rule, line));
+fn entered(admission: &Admission, line: &Line, row: usize, scores: &Scores<'_>) -> UpdateVerdict {
+    let weight_micro = scores.aggregate.weights_micro[row];
     let (verdict, reason, value, threshold) = match (line.clipped_milli, admission.terms.norm_band)
     {
         (Some(value), Some(band)) => {
             (Verdict::Clip, Reason::NormClipped, value, u64::from(band.clip_milli))
         }
         _ if is_on_probation(line) && admission.probation_weighs(scores.rule) => {
-            let equal = SHARE_MICRO_ONE / admission.admitted() as u64;
+            let equal = scores.aggregate.equal_micro;
             (Verdict::DownWeight, Reason::MemberOnProbation, u64::from(weight_micro), equal)
         }
         _ => (Verdict::Accept, Reason::Clean, 0, 0),

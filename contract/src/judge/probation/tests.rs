@@ -1,11 +1,11 @@
-use fedledger_ledger::decision::{Reason, Verdict};
+use fedledger_ledger::decision::{Measure, Reason, UpdateVerdict, Verdict};
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::task::AggregationRule;
 use ndarray::Array2;
 use proptest::prelude::*;
 
-use crate::aggregate::aggregate;
-use crate::judge::tests::{inputs, said, terms, with_standing};
+use crate::aggregate::{aggregate, Aggregation};
+use crate::judge::tests::{inputs, measure, said, terms, with_standing};
 use crate::judge::{judge, RoundInputs};
 
 const F: usize = 2;
@@ -16,11 +16,11 @@ fn on_probation(rows: &[Vec<i32>], who: &[usize]) -> RoundInputs {
 }
 
 /// The rule by itself.
-fn by_itself(rule: &AggregationRule, rows: &[Vec<i32>]) -> Vec<i32> {
+fn by_itself(rule: &AggregationRule, rows: &[Vec<i32>]) -> Aggregation {
     let shape = (rows.len(), rows[0].len());
     let matrix = Array2::from_shape_vec(shape, rows.concat()).expect("rows of one length");
     let weights = vec![1; rows.len()];
-    aggregate(rule, F, matrix.view(), &weights, None).expect("a rule that is defined").values
+    aggregate(rule, F, matrix.view(), &weights, None).expect("a rule that is defined")
 }
 
 /// `(3·standing + all) / 4`, rounded half to even, in another way.
@@ -32,6 +32,16 @@ fn leaning(standing: i32, all: i32) -> i32 {
         2 => floor + floor.rem_euclid(2),
         _ => floor + 1,
     }
+}
+
+/// The weight of each update in the rule's aggregate, and the share of it that was used; millionths.
+fn shares(of: &Aggregation) -> Vec<(i64, i32)> {
+    let selected = of.per_update.iter().filter(|used| used.selected).count() as i64;
+    let each = of.per_update.iter().map(|used| {
+        let weight = if used.selected { 1_000_000 / selected } else { 0 };
+        (weight, used.used_share_micro as i32)
+    });
+    each.collect()
 }
 
 /// Rules that do not weigh.
@@ -49,7 +59,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     /// With seven on no probation every rule but Bulyan is defined without the others, with eleven
-    /// Bulyan is too.
+    /// Bulyan is too. What is said of each update is of both parts.
     #[test]
     fn three_quarters_are_the_rule_without_those_on_probation(
         rows in prop::collection::vec(prop::collection::vec(-100_000i32..100_000, 3), 12..16),
@@ -62,13 +72,27 @@ proptest! {
             let judgement = judge(&rule, on_probation(&rows, &who));
             let all = by_itself(&rule, &rows);
             let defined = rule != AggregationRule::Bulyan || kept.len() > 4 * F + 2;
-            let expected = if defined {
-                let standing = by_itself(&rule, &kept);
-                standing.iter().zip(&all).map(|(&standing, &all)| leaning(standing, all)).collect()
-            } else {
-                all
-            };
-            prop_assert_eq!(judgement.aggregate, Ok(expected), "{:?}", rule);
+            if !defined {
+                prop_assert_eq!(judgement.aggregate, Ok(all.values), "{:?}", rule);
+                continue;
+            }
+            let standing = by_itself(&rule, &kept);
+            let pairs = standing.values.iter().zip(&all.values);
+            let expected = pairs.map(|(&standing, &all)| leaning(standing, all)).collect();
+            prop_assert_eq!(&judgement.aggregate, &Ok(expected), "{:?}", rule);
+            let mut of_others = shares(&standing).into_iter();
+            for (at, of_all) in shares(&all).into_iter().enumerate() {
+                let of_standing =
+                    if who.contains(&at) { (0, 0) } else { of_others.next().expect("one each") };
+                let verdict = &judgement.verdicts[at];
+                let weight = (3 * of_standing.0 + of_all.0) / 4;
+                prop_assert_eq!(i64::from(verdict.weight_micro), weight, "{:?}", rule);
+                let used = leaning(of_standing.1, of_all.1);
+                let found = measure(&judgement, at, Measure::UsedShareMicro);
+                prop_assert_eq!(found, u64::try_from(used).ok(), "{:?}", rule);
+            }
+            let sum: u32 = judgement.verdicts.iter().map(|verdict| verdict.weight_micro).sum();
+            prop_assert!((999_900..=1_000_000).contains(&sum), "{:?}: {}", rule, sum);
         }
     }
 }
@@ -78,11 +102,12 @@ fn where_too_few_are_in_good_standing_probation_is_in_the_record_alone() {
     let rows: Vec<Vec<i32>> = (0..7).map(|at| vec![100 + 3 * at, 100 - 2 * at]).collect();
     // Four in good standing are no more than twice f.
     let judgement = judge(&AggregationRule::Median, on_probation(&rows, &[1, 2, 3]));
-    assert_eq!(judgement.aggregate, Ok(by_itself(&AggregationRule::Median, &rows)));
+    assert_eq!(judgement.aggregate, Ok(by_itself(&AggregationRule::Median, &rows).values));
     assert_eq!(said(&judgement, 3), (Verdict::Accept, Reason::Clean, false));
 }
 
-/// Five of seven in good standing count four parts each, two on probation one.
+/// Of seven a standing one has three quarters of a fifth and a quarter of a seventh, one on probation
+/// the quarter alone.
 #[test]
 fn the_record_says_what_an_update_weighed() {
     let rows: Vec<Vec<i32>> = (0..7).map(|at| vec![100 + 3 * at, 100 - 2 * at]).collect();
@@ -95,9 +120,38 @@ fn the_record_says_what_an_update_weighed() {
     // With f = 0 the trimmed mean is the mean, and uses every update.
     let judgement = judge(&AggregationRule::TrimmedMean, inputs(Standing::Probation));
     let weights: Vec<u32> = judgement.verdicts.iter().map(|one| one.weight_micro).collect();
-    assert_eq!(weights, [45_454, 181_818, 181_818, 181_818, 181_818, 181_818, 45_454]);
+    assert_eq!(weights, [35_714, 185_714, 185_714, 185_714, 185_714, 185_714, 35_714]);
     let down = (Verdict::DownWeight, Reason::MemberOnProbation, false);
     assert_eq!(said(&judgement, 6), down);
+    let verdict = &judgement.verdicts[6];
+    assert_eq!((verdict.value, verdict.threshold), (35_714, 142_857));
     let judgement = judge(&AggregationRule::TrimmedMean, inputs(Standing::Active));
     assert!(judgement.verdicts.iter().all(|one| one.weight_micro == 142_857));
+}
+
+/// Krum takes one update of all and another of those that stand: both are in the aggregate.
+#[test]
+fn an_update_that_either_part_used_is_in_the_record() {
+    // The three on probation are close together, so that Krum chooses one of them among all, the
+    // one at -1; of the others it is 40, whose two neighbours are 20 away.
+    let at = [-40, -20, -1, 0, 1, 20, 40, 60];
+    let rows: Vec<Vec<i32>> = at.iter().map(|&x| vec![1_000 + x]).collect();
+    let krum = AggregationRule::Krum { neighbours: None };
+    let mut inputs = on_probation(&rows, &[2, 3, 4]);
+    inputs.terms = terms(1, 5);
+    let judgement = judge(&krum, inputs);
+    let used: Vec<(usize, u32)> = judgement.verdicts.iter().enumerate().filter_map(used).collect();
+    assert_eq!(used, [(2, 250_000), (6, 750_000)]);
+    // A quarter of 999 and three of 1040 are 1029.75.
+    assert_eq!(judgement.aggregate, Ok(vec![1_030]));
+    assert_eq!(said(&judgement, 2), (Verdict::DownWeight, Reason::MemberOnProbation, false));
+    assert_eq!(said(&judgement, 6), (Verdict::Accept, Reason::Clean, false));
+    let others = [0, 1, 3, 4, 5, 7];
+    assert!(others.iter().all(|&at| said(&judgement, at).1 == Reason::NotSelected));
+}
+
+fn used((at, verdict): (usize, &UpdateVerdict)) -> Option<(usize, u32)> {
+    let share = verdict.measures.iter().find(|(of, _)| *of == Measure::UsedShareMicro);
+    assert_eq!(share.map(|(_, share)| *share), Some(u64::from(verdict.weight_micro)));
+    (verdict.weight_micro > 0).then_some((at, verdict.weight_micro))
 }
