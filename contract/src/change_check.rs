@@ -11,6 +11,7 @@ use fedledger_ledger::limits::{
 };
 use thiserror::Error;
 
+use crate::history::MemberHistory;
 use crate::records::{MemberRecord, MemberStatus};
 use crate::round::check_roll_back;
 use crate::state::StateView;
@@ -105,8 +106,8 @@ pub enum ChangeFault {
     /// The task cannot work.
     #[error(transparent)]
     Task(#[from] TaskFault),
-    /// The member is not in quarantine.
-    #[error("`{member}` is not in quarantine in `{task}`")]
+    /// The member is not in quarantine, and no notice of it waits for a new baseline.
+    #[error("`{member}` is neither in quarantine in `{task}` nor excused by a notice")]
     NotQuarantined {
         /// The task.
         task: TaskId,
@@ -186,7 +187,8 @@ pub(crate) fn check_change(state: &StateView<'_>, change: &Change) -> Result<(),
                 return Err(ChangeFault::UnknownTask { task: task.clone() });
             }
             known(state, member)?;
-            if state.trust(task, member).standing != Standing::Quarantine {
+            let in_quarantine = state.trust(task, member).standing == Standing::Quarantine;
+            if !in_quarantine && !is_excused(state, task, member) {
                 let (task, member) = (task.clone(), member.clone());
                 return Err(ChangeFault::NotQuarantined { task, member });
             }
@@ -201,6 +203,12 @@ pub(crate) fn check_change(state: &StateView<'_>, change: &Change) -> Result<(),
             check_roll_back(state, task, *round, without)
         }
     }
+}
+
+/// Whether a member announced a change of its data and has no new baseline yet.
+fn is_excused(state: &StateView<'_>, task: &TaskId, member: &MemberId) -> bool {
+    let history: Option<MemberHistory> = state.get(&state_key::history(task, member));
+    history.is_some_and(|history| history.excused.is_some())
 }
 
 /// Checks that a member can be admitted: a new id, new usable keys, texts within their limits.

@@ -12,7 +12,9 @@
 //!    4096ths, its length limited to four. This is what the decision carries: 2p bytes a member.
 //! 2. **Baseline**: after `settle_rounds` observed rounds, the mean `b` of a member's next
 //!    `baseline_rounds` deviations, and their variance `v`, at least the median member's, so that
-//!    a member whose updates hardly vary is not measured with a finer rule than the others.
+//!    a member whose updates hardly vary is not measured with a finer rule than the others. A baseline
+//!    that is completed when others have been judged for a while is moved to where it would lie had it
+//!    been made with theirs: the median member's shift is taken off it.
 //! 3. **Shift**: exponentially weighted means `e ← e + λ(g − b − e)` for λ = 0.3, 0.1 and 0.03
 //!    (MEWMA: Lowry, Woodall, Champ and Rigdon, Technometrics 1992), less the median member's, and
 //!    in units of what noise alone does to it: `s² = v·(λ/(2−λ)·(1−(1−λ)^2m) + (1−(1−λ)^m)²/N)`,
@@ -22,8 +24,13 @@
 //!    (1.4826 times the median absolute deviation, plus 0.05). It is in a cell when that exceeds
 //!    `bond_milli`, the bonds bounded by the smaller shift of the two exceed `shift_milli`
 //!    squared, and its own shift exceeds the median member's by `lead_milli`: the last tells the
-//!    fewer that moved from the more they moved away from.
+//!    fewer that moved from the more they moved away from. A member is compared with those whose
+//!    baselines stand at least half as long.
 //! 5. **Finding**: `rounds_in_a_row` rounds in a cell at any scale.
+//!
+//! *Notices.* A member that announced a change of its data is excused ([`MemberHistory::excused`]): that
+//! it moved together with others is told and is no strike. After as many rounds as a baseline takes in
+//! which it did not, its baseline moves to where it is.
 //!
 //! *On and off.* Who pushes in some rounds and is honest in the others has a mean that moves little; what
 //! it sends jumps from round to round, and an honest institution has no reason to jump with others.
@@ -125,6 +132,12 @@ impl Past {
         suspects::cell(self, self.harm.as_ref()?, standing, most)
     }
 
+    /// The members that announced a change of their data and have no new baseline yet.
+    pub fn excused(&self) -> BTreeSet<MemberId> {
+        let excused = self.members.iter().filter(|(_, history)| history.excused.is_some());
+        excused.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Whether the harm of each member of a cell has added up to half of the limit.
     pub fn is_half_way(&self, cell: &[MemberId]) -> bool {
         let Some(policy) = self.harm else { return false };
@@ -179,6 +192,7 @@ impl Past {
             }
             history.observe(&self.policy, &values);
         }
+        self.align(deviations, quarantined);
         let present = |id: &MemberId| of(deviations, id).is_some();
         let standing: BTreeSet<MemberId> = self
             .members
@@ -188,17 +202,52 @@ impl Past {
             .collect();
         let found = cells::search(self, &standing, f);
         let mut moved = Vec::new();
+        let centre = self.centre(quarantined, 0);
         for (id, history) in self.members.iter_mut().filter(|(id, _)| present(id)) {
-            let Some(finding) = found.get(id) else {
-                history.in_cell = 0;
-                continue;
-            };
-            history.in_cell = history.in_cell.saturating_add(1);
-            if history.in_cell >= self.policy.rounds_in_a_row {
-                moved.push(Finding { rounds: history.in_cell, ..finding.clone() });
+            let finding = found.get(id);
+            history.in_cell = finding.map_or(0, |_| history.in_cell.saturating_add(1));
+            let finding = finding.filter(|_| history.in_cell >= self.policy.rounds_in_a_row);
+            moved.extend(finding.map(|found| Finding { rounds: history.in_cell, ..found.clone() }));
+            if history.count_excuse(&self.policy, finding.is_some()) {
+                centre.iter().for_each(|centre| history.rebase(centre));
             }
         }
         Findings { moved, swung: self.swung(deviations, &standing, f) }
+    }
+
+    /// Lets baselines that were completed with this round stand beside those of members that are judged
+    /// already. The median member may be far from its own by now, because the model has moved on or
+    /// others have changed; a new baseline lies where it would, had it been made when theirs was.
+    fn align(&mut self, deviations: &[Deviation], quarantined: &BTreeSet<MemberId>) {
+        let policy = self.policy;
+        let complete = |(id, history): &(&MemberId, &mut MemberHistory)| {
+            history.rounds_judged(&policy) == Some(0) && of(deviations, id).is_some()
+        };
+        let Some(centre) = self.centre(quarantined, 1) else { return };
+        for (_, history) in self.members.iter_mut().filter(complete) {
+            history.rebase(&centre);
+        }
+    }
+
+    /// The coordinate-wise median shift, at each of [`SCALES`], of the members not in `quarantined` that
+    /// have been judged for `rounds` rounds or more; nothing when those are fewer than are ever judged.
+    fn centre(&self, quarantined: &BTreeSet<MemberId>, rounds: u32) -> Option<Vec<Vec<i32>>> {
+        let judged = |history: &MemberHistory| {
+            history.rounds_judged(&self.policy).is_some_and(|judged| judged >= rounds)
+        };
+        let standing = self.members.iter().filter(|(id, _)| !quarantined.contains(*id));
+        let standing: Vec<&MemberHistory> =
+            standing.map(|(_, history)| history).filter(|history| judged(history)).collect();
+        if standing.len() < cells::STANDING_MIN {
+            return None;
+        }
+        let median = |scale: usize, column: usize| {
+            let values = standing.iter().map(|history| i64::from(history.shifts[scale][column]));
+            i32::try_from(median_i64(values.collect())).expect("a median lies between the values")
+        };
+        let width = standing[0].baseline.len();
+        let row = |scale| (0..width).map(|column| median(scale, column)).collect();
+        Some((0..SCALES.len()).map(row).collect())
     }
 
     /// Adds a round's deviations to the latest, and says who swung with others for long enough.

@@ -31,6 +31,9 @@ pub enum RoundMark {
         /// What many rounds show, so that none has to follow before quarantine.
         decisive: Option<TrustCause>,
     },
+    /// It announced a change of its data and has moved together with others since: no strike, but it
+    /// goes on at reduced weight.
+    Held,
     /// Nothing.
     Neutral,
 }
@@ -47,6 +50,8 @@ pub fn mark_of(verdict: &UpdateVerdict, contradicted: bool) -> RoundMark {
         return RoundMark::Strike { already_fallen: contradicted, decisive };
     }
     let empty = verdict.measures.contains(&(Measure::Norm, 0));
+    let has = |measure| verdict.measures.iter().any(|(of, _)| *of == measure);
+    let held = has(Measure::ExcusedRounds) && has(Measure::RoundsInCell);
     match verdict.reason {
         Reason::NotRevealed
         | Reason::MemberSuspended
@@ -54,6 +59,7 @@ pub fn mark_of(verdict: &UpdateVerdict, contradicted: bool) -> RoundMark {
         | Reason::NormTooSmall
         | Reason::RoundFailed => RoundMark::Neutral,
         _ if empty || contradicted => RoundMark::Neutral,
+        _ if held => RoundMark::Held,
         _ => RoundMark::Clean,
     }
 }
@@ -69,6 +75,7 @@ pub fn after_round(
     match mark {
         RoundMark::Neutral => (before, TrustCause::CleanRound),
         RoundMark::Clean => after_clean(before, policy),
+        RoundMark::Held => (after_notice(before), TrustCause::DataChanged),
         RoundMark::Strike { already_fallen, decisive } => {
             let divisor = if already_fallen { 1 } else { 2 };
             let trust_micro = lowered(before.trust_micro, divisor);

@@ -176,6 +176,10 @@ pub enum Measure {
     /// Rounds in a row in which that was over the task's limits.
     #[n(19)]
     RoundsSwinging,
+    /// Rounds until the member has a new baseline after a notice that its data change, as long as it does
+    /// not move together with others. Until then it stays on probation.
+    #[n(20)]
+    ExcusedRounds,
 }
 
 /// The class on which something raises the loss most, as evaluators measured it; how it is found says

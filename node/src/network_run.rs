@@ -180,6 +180,7 @@ impl NetworkRun {
         let base = self.model();
         let known = Known::new(round.0, &base, &self.record);
         let updates = train_round(&self.cast.trainers, &known, self.cast.knowledge);
+        self.announce(round)?;
         self.hand_in(round, &updates)?;
         self.score(round)?;
         let watcher = &self.hospitals[0];
@@ -198,6 +199,20 @@ impl NetworkRun {
         self.trust.clone_from(&report.trust);
         self.round = round;
         Ok(report)
+    }
+
+    /// Has members say that their data change whose turn it is, as in process: not from quarantine, and
+    /// where the task keeps a history. All of it is on the ledger before anybody commits.
+    fn announce(&self, round: RoundNumber) -> anyhow::Result<()> {
+        everybody(&self.hospitals, |k, hospital| {
+            let turn = self.cast.trainers[k].announces == Some(round.0);
+            let heard = self.trust[k].standing != Standing::Quarantine;
+            if turn && heard && self.cast.task.history.is_some() {
+                hospital.announce_data_change()?;
+            }
+            Ok(())
+        })?;
+        Ok(())
     }
 
     /// Has every member score the round's candidates, where the task has them scored.

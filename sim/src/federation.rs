@@ -261,19 +261,18 @@ impl Federation {
         })
     }
 
-    /// Members whose data change in this round and that say so, as the contract hears them: before
-    /// anybody commits, and not from quarantine.
+    /// Members that say in this round that their data change, true or not, as the contract hears them:
+    /// before anybody commits, and not from quarantine.
     fn hear_notices(&mut self) {
         let Some(past) = &mut self.past else { return };
         for (k, trainer) in self.trainers.iter().enumerate() {
-            let changes = trainer.later.as_ref().is_some_and(|(round, _)| *round == self.round);
             let heard = self.trust[k].standing != Standing::Quarantine;
-            if !(trainer.announces && changes && heard) {
+            if trainer.announces != Some(self.round) || !heard {
                 continue;
             }
             let before = past.members.remove(&self.members[k]);
-            if let Some(anew) = before.and_then(|history| history.anew()) {
-                past.members.insert(self.members[k].clone(), anew);
+            if let Some(after) = before.and_then(|history| history.after_notice(&past.policy)) {
+                past.members.insert(self.members[k].clone(), after);
             }
             self.trust[k] = after_notice(self.trust[k]);
         }

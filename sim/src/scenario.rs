@@ -271,7 +271,10 @@ impl Scenario {
             training: self.training,
             data,
             later: self.change_of(member).map(|change| (change.round, Arc::clone(&change.train))),
-            announces: self.change_of(member).is_some_and(|change| change.announced),
+            announces: self
+                .change_of(member)
+                .filter(|change| change.announced)
+                .map(|change| change.round),
             seed: self.seed,
             coalition: coalition.clone().filter(|_| self.hostile.contains(&member)),
         });

@@ -113,8 +113,8 @@ pub struct Trainer {
     pub data: Arc<Dataset>,
     /// Rows that replace `data` from a round on: an honest change-point.
     pub later: Option<(u64, Arc<Dataset>)>,
-    /// Whether it announces that its data change.
-    pub announces: bool,
+    /// Round in which it announces that its data change, if it does.
+    pub announces: Option<u64>,
     /// Seed of the whole run.
     pub seed: u64,
     /// Its coalition, if it is hostile.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use fedledger_contract::evaluation::Evaluation;
-use fedledger_ledger::decision::{Reason, UpdateVerdict};
+use fedledger_ledger::decision::{Measure, Reason, UpdateVerdict};
 use fedledger_ledger::ids::{ChainId, MemberId};
 use fedledger_ledger::limits::LOSS_MICRO_MAX;
 use fedledger_node::network_run::compare::{Compared, Difference};
@@ -40,7 +40,8 @@ attack = { name = "sybil" }
 schedule = { from = 2 }
 "#;
 
-/// Seven hospitals of which two turn labels from the first round on and report whatever hides it.
+/// Seven hospitals of which two turn labels from the first round on and report whatever hides it, and an
+/// honest one announces another scanner.
 /// History and harm are quicker than any calibration would have them: so little has to show. The rule
 /// is one that lets the labels in; the filter would leave them out, and there would be no harm.
 const EVALUATED: &str = r#"
@@ -74,6 +75,12 @@ rounds_in_a_row = 3
 count = 2
 attack = { name = "label-flip" }
 evaluations = "framing"
+
+[[changes]]
+count = 1
+round = 5
+announced = true
+change = { name = "scanner", gain = 1.1, offset = 0.3 }
 "#;
 
 fn text(rounds: u64) -> String {
@@ -141,7 +148,7 @@ fn evaluations_come_to_the_same_bits_whoever_lies() {
     let built = build(&source, 1).expect("built-in data");
     let mut nodes = start(folder.path(), cast(&source, &built));
     let (_, twin) = attacked_federation(&source, &built).expect("a good task");
-    let (mut suspected, mut lied, mut struck) = (0, 0, 0);
+    let (mut suspected, mut lied, mut struck, mut excused) = (0, 0, 0, 0);
     let mut named = BTreeSet::new();
     let mut told = |report: &fedledger_sim::federation::RoundReport| {
         suspected += usize::from(report.harm.is_some());
@@ -153,6 +160,10 @@ fn evaluations_come_to_the_same_bits_whoever_lies() {
         lied += report.evaluations.iter().filter(|one| lies(&one.losses)).count();
         let harmful = |verdict: &&UpdateVerdict| verdict.reason == Reason::HarmfulTogether;
         struck += report.verdicts.iter().filter(harmful).count();
+        let announced = |verdict: &&UpdateVerdict| {
+            verdict.measures.iter().any(|(measure, _)| *measure == Measure::ExcusedRounds)
+        };
+        excused += report.verdicts.iter().filter(announced).count();
     };
     let mut compared = Compared::new(&mut nodes, twin, &mut told);
     for _ in 0..7 {
@@ -161,6 +172,7 @@ fn evaluations_come_to_the_same_bits_whoever_lies() {
     nodes.stop().expect("every node ends in order");
     let seen = format!("suspected {suspected}, lied {lied}, struck {struck}, named {named:?}");
     assert!(suspected > 0 && lied > 0 && struck > 0, "too little was compared: {seen}");
+    assert_eq!(excused, 3, "one member from the round of its notice on");
     // The nodes' verdicts on the two name the class that their turned labels harm most.
     assert!(!named.is_empty(), "{seen}");
 }

@@ -16,7 +16,7 @@ use fedledger_ledger::transaction::{Action, CandidateScore, ClassLoss};
 
 use super::consortium::{chain_id, member_id, signing_key};
 use super::lcg::Lcg;
-use super::tasks::{drifts, MEMBERS};
+use super::tasks::{announces, drifts, MEMBERS};
 
 /// One transaction to be, with the blob that its member publishes beside it.
 pub struct Act {
@@ -159,6 +159,13 @@ impl Desk<'_> {
         vec![self.commit(member, self.blob(member, 1_000))]
     }
 
+    fn announced(&self, member: usize) -> Strand {
+        let (task, round) = (self.task.clone(), self.open.round);
+        let action = Action::AnnounceDataChange { task, round, reason: "another scanner".into() };
+        let notice = Act { member, action, blob: None };
+        [notice].into_iter().chain(self.honest(member)).collect()
+    }
+
     /// Each round has its own faults; members that are not named in it are honest.
     fn commitments(&self) -> Vec<Strand> {
         let mut strands: BTreeMap<usize, Strand> =
@@ -166,14 +173,11 @@ impl Desk<'_> {
         let mut replace = |member, strand| drop(strands.insert(member, strand));
         match self.open.round.0 {
             // Drift shows where nothing else is wrong; a member gives notice that its data changed.
-            2 if drifts(&self.task, 2).is_some() => {
-                let (task, round) = (self.task.clone(), self.open.round);
-                let action =
-                    Action::AnnounceDataChange { task, round, reason: "another scanner".into() };
-                let notice = Act { member: 3, action, blob: None };
-                replace(3, [notice].into_iter().chain(self.honest(3)).collect());
+            2 if drifts(&self.task, 2).is_some() => replace(3, self.announced(3)),
+            round if drifts(&self.task, round).is_some() => {
+                let says = |member: &usize| announces(&self.task, round, *member);
+                (0..MEMBERS).filter(says).for_each(|k| replace(k, self.announced(k)));
             }
-            round if drifts(&self.task, round).is_some() => {}
             // A copy, and a commitment that is sent twice.
             2 => {
                 let copy = self.commit(CULPRIT, self.blob(5, 1_000));

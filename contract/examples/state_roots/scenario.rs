@@ -1,4 +1,4 @@
-//! The ledger: fifteen tasks of seven members, over all rules, every kind of bad submission, drift
+//! The ledger: eighteen tasks of seven members, over all rules, every kind of bad submission, drift
 //! that the history finds, harm that evaluators measure, and rounds that are replayed.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -54,10 +54,17 @@ pub fn drifts(task: &TaskId, round: u64) -> Option<bool> {
     match task.as_str() {
         // Before any baseline: what evaluators measure is all that shows it.
         "measured" => Some(round >= 2),
-        "remembered" | "returning" => Some(round > baseline),
+        "announcing" | "remembered" | "returning" => Some(round > baseline),
         "swinging" => Some(round % 2 == 0),
         _ => None,
     }
+}
+
+/// Whether a member says in a round of this task that its data change, once it has a baseline: the two
+/// that begin to drift, and one that does not.
+pub fn announces(task: &TaskId, round: u64, member: usize) -> bool {
+    let begins = round == u64::from(HISTORY.baseline_rounds) + 1;
+    task.as_str() == "announcing" && begins && (member == 4 || member + 2 >= MEMBERS)
 }
 
 /// All tasks, by id.
@@ -109,6 +116,7 @@ pub fn tasks() -> Vec<TaskSpec> {
         protected_class: None,
     };
     vec![
+        drifting("announcing", SMALL),
         task("bucketed", bucketed, LARGE),
         TaskSpec { updates_min: 7, ..task("bulyan", Rule::Bulyan, SMALL) },
         task("centered", centered, SMALL),

@@ -146,7 +146,10 @@ fn what_cannot_be_changed_is_refused_with_its_reason() {
         (Change::CreateTask { task: task(1, 3) }, "the task id `t` is taken"),
         (release(nowhere, member_id(1)), "there is no task `nowhere`"),
         (release(task_id(), stranger), "is not a member"),
-        (release(task_id(), member_id(1)), "`m001` is not in quarantine in `t`"),
+        (
+            release(task_id(), member_id(1)),
+            "`m001` is neither in quarantine in `t` nor excused by a notice",
+        ),
     ];
     for (change, expected) in cases {
         match ledger.send(0, propose_action(&change)) {

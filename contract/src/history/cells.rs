@@ -35,54 +35,94 @@ pub struct Finding {
 }
 
 /// The members in cells after this round, at the scale where their bond is greatest.
+///
+/// A member is compared with those whose baselines stand at least half as long: one that began anew has
+/// left its baseline by next to nothing, and beside many of these whoever stayed would seem to have
+/// moved. With fewer than [`STANDING_MIN`] or f of them it is compared with all.
 pub(super) fn search(
     past: &Past,
     standing: &BTreeSet<MemberId>,
     f: usize,
 ) -> BTreeMap<MemberId, Finding> {
     let mut found: BTreeMap<MemberId, Finding> = BTreeMap::new();
-    let judged = |history: &MemberHistory| history.rounds_judged(&past.policy).is_some();
-    let enrolled: Vec<(&MemberId, &MemberHistory)> =
-        past.members.iter().filter(|(_, history)| judged(history)).collect();
-    let standing: Vec<usize> =
-        (0..enrolled.len()).filter(|&at| standing.contains(enrolled[at].0)).collect();
-    if f < 2 || standing.len() < STANDING_MIN || enrolled.len() < f {
+    let enrolled: Vec<Enrolled<'_>> = past
+        .members
+        .iter()
+        .filter_map(|(id, history)| {
+            let rounds = history.rounds_judged(&past.policy)?;
+            Some(Enrolled { id, history, rounds, stands: standing.contains(id) })
+        })
+        .collect();
+    let stand = |among: &[usize]| among.iter().filter(|&&at| enrolled[at].stands).count();
+    let all: Vec<usize> = (0..enrolled.len()).collect();
+    if f < 2 || stand(&all) < STANDING_MIN || enrolled.len() < f {
         return found;
     }
-    let histories: Vec<&MemberHistory> = enrolled.iter().map(|(_, history)| *history).collect();
-    for scale in 0..SCALES.len() {
-        let shifts = shifts(&histories, &standing, &past.policy, scale);
-        let leads = leads_milli(&shifts, &standing);
-        let bonds = bonds_milli(&shifts);
-        let (middle, spread) = usual(&bonds);
-        for (at, (id, history)) in enrolled.iter().enumerate() {
-            if history.rounds_judged(&past.policy).is_none_or(|rounds| rounds < ROUNDS_MIN) {
-                continue;
+    let mut judged: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
+    for at in all.iter().copied().filter(|&at| enrolled[at].rounds >= ROUNDS_MIN) {
+        let as_long = |other: &usize| enrolled[*other].rounds >= enrolled[at].rounds.div_ceil(2);
+        let peers: Vec<usize> = all.iter().copied().filter(as_long).collect();
+        let enough = stand(&peers) >= STANDING_MIN && peers.len() >= f;
+        let peers = if enough { peers } else { all.clone() };
+        judged.entry(peers).or_default().push(at);
+    }
+    for (peers, members) in judged {
+        for scale in 0..SCALES.len() {
+            for finding in search_at(past, &enrolled, (&peers, &members), (scale, f)) {
+                let stronger = found
+                    .get(&finding.member)
+                    .is_some_and(|other| other.bond_milli >= finding.bond_milli);
+                if !stronger {
+                    found.insert(finding.member.clone(), finding);
+                }
             }
-            let closest = closest(&bonds[at], at, f - 1);
-            let mean = mean_of(closest.iter().map(|&other| bonds[at][other]));
-            let together =
-                mean_of(closest.iter().map(|&other| bounded_milli(&shifts[at], &shifts[other])));
-            let bond = div_half_even((mean - middle) * 1000, spread);
-            let least = i128::from(past.policy.shift_milli).pow(2) / 1000;
-            if bond <= i128::from(past.policy.bond_milli)
-                || together <= least
-                || leads[at] <= i64::from(past.policy.lead_milli)
-            {
-                continue;
-            }
-            let bond_milli = u64::try_from(bond).unwrap_or(u64::MAX);
-            if found.get(*id).is_some_and(|other| other.bond_milli >= bond_milli) {
-                continue;
-            }
-            let together_with = closest.iter().map(|&other| enrolled[other].0.clone()).collect();
-            let lead_milli = leads[at].unsigned_abs();
-            let member = (*id).clone();
-            let finding = Finding { member, bond_milli, lead_milli, rounds: 0, together_with };
-            found.insert((*id).clone(), finding);
         }
     }
     found
+}
+
+/// A member with a complete baseline.
+struct Enrolled<'a> {
+    id: &'a MemberId,
+    history: &'a MemberHistory,
+    /// For how many rounds it has been judged.
+    rounds: u32,
+    /// Whether it is observed and not in quarantine.
+    stands: bool,
+}
+
+/// Those of `members` that are in a cell at scale `scale`, compared with `peers`.
+fn search_at(
+    past: &Past,
+    enrolled: &[Enrolled<'_>],
+    (peers, members): (&[usize], &[usize]),
+    (scale, f): (usize, usize),
+) -> Vec<Finding> {
+    let histories: Vec<&MemberHistory> = enrolled.iter().map(|one| one.history).collect();
+    let standing: Vec<usize> = peers.iter().copied().filter(|&at| enrolled[at].stands).collect();
+    let shifts = shifts(&histories, &standing, &past.policy, scale);
+    let leads = leads_milli(&shifts, &standing);
+    let bonds = bonds_milli(&shifts);
+    let (middle, spread) = usual(&bonds, peers);
+    let least = i128::from(past.policy.shift_milli).pow(2) / 1000;
+    let finding = |&at: &usize| {
+        let closest = closest_of(peers, &bonds[at], at, f - 1);
+        let mean = mean_of(closest.iter().map(|&other| bonds[at][other]));
+        let together =
+            mean_of(closest.iter().map(|&other| bounded_milli(&shifts[at], &shifts[other])));
+        let bond = div_half_even((mean - middle) * 1000, spread);
+        let in_cell = bond > i128::from(past.policy.bond_milli)
+            && together > least
+            && leads[at] > i64::from(past.policy.lead_milli);
+        in_cell.then(|| Finding {
+            member: enrolled[at].id.clone(),
+            bond_milli: u64::try_from(bond).unwrap_or(u64::MAX),
+            lead_milli: leads[at].unsigned_abs(),
+            rounds: 0,
+            together_with: closest.iter().map(|&other| enrolled[other].id.clone()).collect(),
+        })
+    };
+    members.iter().filter_map(finding).collect()
 }
 
 /// How much longer each shift is than the median one of those standing, in thousandths of noise.
@@ -120,10 +160,12 @@ fn inner(a: &Shift, b: &Shift) -> i128 {
     products.sum()
 }
 
-/// The median of all bonds and their spread, both in thousandths.
-fn usual(bonds: &[Vec<i128>]) -> (i128, i128) {
-    let pairs: Vec<i128> =
-        (0..bonds.len()).flat_map(|i| bonds[i][i + 1..].iter().copied()).collect();
+/// The median of the bonds between `peers` and their spread, both in thousandths.
+fn usual(bonds: &[Vec<i128>], peers: &[usize]) -> (i128, i128) {
+    let with_later = peers.iter().enumerate().map(|(k, &one)| (one, &peers[k + 1..]));
+    let pairs: Vec<i128> = with_later
+        .flat_map(|(one, later)| later.iter().map(move |&other| bonds[one][other]))
+        .collect();
     let middle = median_i128(pairs.clone());
     let away = pairs.into_iter().map(|bond| (bond - middle).abs()).collect();
     (middle, div_half_even(median_i128(away) * 14_826, 10_000) + SPREAD_MILLI_LEAST)
@@ -136,7 +178,13 @@ fn median_i128(mut values: Vec<i128>) -> i128 {
 
 /// The `count` members with the greatest bonds with `at`, the earlier ones among equals.
 pub(super) fn closest(bonds: &[i128], at: usize, count: usize) -> Vec<usize> {
-    let mut others: Vec<usize> = (0..bonds.len()).filter(|&other| other != at).collect();
+    let all: Vec<usize> = (0..bonds.len()).collect();
+    closest_of(&all, bonds, at, count)
+}
+
+/// The same among `others`.
+fn closest_of(others: &[usize], bonds: &[i128], at: usize, count: usize) -> Vec<usize> {
+    let mut others: Vec<usize> = others.iter().copied().filter(|&other| other != at).collect();
     others.sort_by_key(|&other| (std::cmp::Reverse(bonds[other]), other));
     others.truncate(count);
     others

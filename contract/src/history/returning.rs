@@ -11,14 +11,13 @@
 //! The question is not whether there is any harm, which few samples cannot tell from none, but
 //! whether it is of consequence: what is under the limit may come back, hostile or not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fedledger_ledger::ids::MemberId;
 use minicbor::{Decode, Encode};
 use serde::Serialize;
 
-use super::sketch::median_i64;
-use super::track::{MemberHistory, SCALES};
+use super::track::MemberHistory;
 use super::Past;
 use crate::integer::div_half_even;
 use crate::records::ReturnRecord;
@@ -109,28 +108,14 @@ impl Past {
     pub fn rebase(&mut self, returned: &BTreeSet<MemberId>, quarantined: &BTreeSet<MemberId>) {
         let moved: Vec<MemberId> =
             returned.iter().filter(|id| self.may_return(id)).cloned().collect();
-        let Some(centre) = self.centre(quarantined).filter(|_| !moved.is_empty()) else { return };
+        let Some(centre) = self.centre(quarantined, 0).filter(|_| !moved.is_empty()) else {
+            return;
+        };
         for id in &moved {
             let history = self.members.get_mut(id).expect("who may return has a history");
             history.rebase(&centre);
             history.returning = None;
         }
-    }
-
-    /// The coordinate-wise median shift of the members with complete baselines that are not in
-    /// `quarantined`, at each of [`SCALES`]; nothing when there is none.
-    fn centre(&self, quarantined: &BTreeSet<MemberId>) -> Option<Vec<Vec<i32>>> {
-        let standing = |(id, history): &(&MemberId, &MemberHistory)| {
-            !quarantined.contains(*id) && history.rounds_judged(&self.policy).is_some()
-        };
-        let standing: BTreeMap<_, _> = self.members.iter().filter(standing).collect();
-        let width = standing.values().next()?.baseline.len();
-        let median = |scale: usize, column: usize| {
-            let values = standing.values().map(|history| i64::from(history.shifts[scale][column]));
-            i32::try_from(median_i64(values.collect())).expect("a median lies between the values")
-        };
-        let row = |scale| (0..width).map(|column| median(scale, column)).collect();
-        Some((0..SCALES.len()).map(row).collect())
     }
 }
 

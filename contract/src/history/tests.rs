@@ -103,6 +103,129 @@ fn one_that_changes_alone_and_those_that_were_always_alike_are_not_found() {
     }
 }
 
+/// Runs 60 rounds in which the last `changed` of 13 members change alike from round 15 on, and says in
+/// which rounds who was found; `notice` is called for each of them before that round.
+fn after_a_change(
+    seed: u64,
+    changed: usize,
+    notice: impl Fn(MemberHistory) -> Option<MemberHistory>,
+) -> (Past, BTreeSet<(u32, MemberId)>) {
+    let mut past = Past::new(POLICY, SEED);
+    let mut stream = Stream::new(13, 12, seed);
+    let mut found = BTreeSet::new();
+    let changes = |k: usize| k >= 13 - changed;
+    for round in 0..60 {
+        if round == 15 {
+            for id in (0..13).filter(|&k| changes(k)).map(member) {
+                let history = past.members.remove(&id).expect("everybody was observed");
+                past.members.extend(notice(history).map(|after| (id, after)));
+            }
+        }
+        let rows = stream.round(|k| if changes(k) && round >= 15 { 2_000 } else { 0 });
+        let none = BTreeSet::new();
+        let moved = past.advance(&deviations(&rows, &none), &none, 4).moved;
+        found.extend(moved.into_iter().map(|finding| (round, finding.member)));
+    }
+    (past, found)
+}
+
+/// Nine members whose deviations all move when the model does, in round 15, each by up to `answer` in its
+/// own way, four of them from round 20 on by `drift` together, and four that begin anew then and send
+/// what they sent. Says of each round who was found of the nine, and how many of all; the four are left
+/// out where `alone`.
+fn beside_new_histories(
+    seed: u64,
+    (answer, drift): (i16, i16),
+    alone: bool,
+) -> Vec<(Vec<MemberId>, usize)> {
+    const CHANGE: u32 = 15;
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut vector = |size: i16| (0..12).map(|_| random.gen_range(-size..=size)).collect();
+    let offsets: Vec<Vec<i16>> = (0..13).map(|_| vector(2_000)).collect();
+    let answers: Vec<Vec<i16>> = (0..13).map(|_| vector(answer)).collect();
+    let mut past = Past::new(POLICY, SEED);
+    let mut found = Vec::new();
+    for round in 0..60 {
+        if round == CHANGE {
+            (9..13).for_each(|k| drop(past.members.remove(&member(k))));
+        }
+        let mut deviation = |k: usize| {
+            let stayed = k < 9 && round >= CHANGE;
+            let noise: Vec<i16> = vector(1_500);
+            let values = (0..12).map(|at| {
+                let together = if at == 1 && k < 4 && round >= 20 { drift } else { 0 };
+                let moved = if at == 0 { 3_000 } else { together } + answers[k][at];
+                offsets[k][at] + noise[at] + if stayed { moved } else { 0 }
+            });
+            let sketch = values.flat_map(i16::to_le_bytes).collect();
+            Deviation { member: member(k), sketch }
+        };
+        let all: Vec<Deviation> = (0..13).map(&mut deviation).collect();
+        let left = if alone && round >= CHANGE { 9 } else { 13 };
+        let moved = past.advance(&all[..left], &BTreeSet::new(), 4).moved;
+        let members: Vec<MemberId> = moved.into_iter().map(|finding| finding.member).collect();
+        let of_nine = members.iter().filter(|id| **id < member(9)).cloned().collect();
+        found.push((of_nine, members.len()));
+    }
+    found
+}
+
+#[test]
+fn who_begins_anew_has_left_nothing() {
+    for seed in 0..20 {
+        let found = beside_new_histories(seed, (1_200, 0), false);
+        assert!(found.iter().all(|(_, members)| *members == 0), "seed {seed}: {found:?}");
+    }
+}
+
+/// Until round 39, when a baseline of round 25 stands half as long as one of round 10.
+#[test]
+fn beside_those_that_begin_anew_the_others_are_judged_as_if_they_were_not_there() {
+    let mut ever = 0;
+    for seed in 0..60 {
+        let beside = beside_new_histories(seed, (1_600, 6_000), false);
+        let alone = beside_new_histories(seed, (1_600, 6_000), true);
+        for (round, (beside, alone)) in beside.iter().zip(&alone).enumerate().take(39) {
+            assert_eq!(beside.0, alone.0, "seed {seed}, round {round}");
+            ever += alone.0.len();
+        }
+    }
+    assert!(ever > 0, "a test in which nobody is found shows nothing");
+}
+
+#[test]
+fn one_that_announces_a_change_has_a_new_baseline_after_as_many_rounds_as_that_takes() {
+    let announced = |history: MemberHistory| history.after_notice(&POLICY);
+    for seed in 0..20 {
+        let (past, found) = after_a_change(seed, 1, announced);
+        assert_eq!(found, BTreeSet::new(), "seed {seed}");
+        let history = &past.members[&member(12)];
+        let (whole, taken) = (POLICY.settle_rounds + POLICY.baseline_rounds, Some(25));
+        assert_eq!((history.excused, history.rebased), (None, taken));
+        assert_eq!(history.rounds_judged(&POLICY), Some(60 - 15 - whole));
+        // Beside the old baseline the shift is as long as the step, beside the new one it is noise.
+        let length = |history: &MemberHistory| {
+            history.shifts[1].iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+        };
+        let (unsaid, _) = after_a_change(seed, 1, Some);
+        let ratio = length(history) / length(&unsaid.members[&member(12)]);
+        assert!(ratio < 0.5, "seed {seed}: {ratio}");
+    }
+}
+
+#[test]
+fn those_that_announce_the_same_change_are_excused_for_as_long_as_they_are_found() {
+    let announced = |history: MemberHistory| history.after_notice(&POLICY);
+    for seed in 0..20 {
+        let (past, found) = after_a_change(seed, 4, announced);
+        let members: BTreeSet<MemberId> = found.iter().map(|(_, id)| id.clone()).collect();
+        assert_eq!(members, (9..13).map(member).collect(), "seed {seed}");
+        assert_eq!(past.excused(), members, "seed {seed}");
+        let last = found.last().map(|(round, _)| *round);
+        assert_eq!(last, Some(59), "seed {seed}: found for as long as they stay away");
+    }
+}
+
 const HARM: HarmPolicy = HarmPolicy {
     observed_rounds: 6,
     cosine_milli: 300,

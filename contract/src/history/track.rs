@@ -80,19 +80,48 @@ pub struct MemberHistory {
     #[n(9)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swinging: Option<u32>,
+    /// Since it announced that its data change, observed rounds until its new baseline is taken: until
+    /// then it is not struck for having left the old one, and stays on probation.
+    #[n(10)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excused: Option<u32>,
+    /// Rounds in which it had been observed when its baseline was moved, if it was.
+    #[n(11)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebased: Option<u32>,
 }
 
 impl MemberHistory {
-    /// Rounds since the baseline was complete; nothing before.
+    /// Rounds since the baseline was complete, or was moved; nothing before.
     pub fn rounds_judged(&self, policy: &HistoryPolicy) -> Option<u32> {
-        self.observed.checked_sub(policy.settle_rounds + policy.baseline_rounds)
+        let complete = policy.settle_rounds + policy.baseline_rounds;
+        self.observed.checked_sub(complete.max(self.rebased.unwrap_or(0)))
     }
 
-    /// What is left of it when the member's data have changed: what evaluators measured of its
+    /// What is left of it when it begins anew: what evaluators measured of its
     /// cells is not shed with the baseline. Nothing when they measured none.
     pub fn anew(&self) -> Option<Self> {
         let sum = self.harm_milli.filter(|&sum| sum > 0)?;
         Some(Self { harm_milli: Some(sum), ..Self::default() })
+    }
+
+    /// What is left of it after a notice that the member's data change: all of it, with an excuse, once
+    /// it has a baseline; before, as after [`MemberHistory::anew`].
+    pub fn after_notice(self, policy: &HistoryPolicy) -> Option<Self> {
+        if self.rounds_judged(policy).is_none() {
+            return self.anew();
+        }
+        Some(Self { excused: Some(policy.settle_rounds + policy.baseline_rounds), ..self })
+    }
+
+    /// Counts a round of an excuse, from the beginning again where the member was `found` to have moved
+    /// together with others; says whether the new baseline is to be taken.
+    pub(super) fn count_excuse(&mut self, policy: &HistoryPolicy, found: bool) -> bool {
+        let Some(left) = self.excused else { return false };
+        let whole = policy.settle_rounds + policy.baseline_rounds;
+        self.excused = Some(if found { whole } else { left.saturating_sub(1) });
+        self.excused = self.excused.filter(|&left| left > 0);
+        self.excused.is_none()
     }
 
     /// Adds one deviation to what the member usually sends.
@@ -144,6 +173,7 @@ impl MemberHistory {
         }
         self.shifts = centre.to_vec();
         self.in_cell = 0;
+        self.rebased = Some(self.observed);
     }
 
     /// Adds one deviation.

@@ -29,6 +29,7 @@ pub(super) fn remember(
         .map(|line| line.submission.member.clone())
         .collect();
     let f = admission.terms.byzantine;
+    let excused = past.excused();
     let findings = past.advance(&deviations, &in_quarantine, f);
     let harmful = past.weigh(admission.harm.as_ref(), &in_quarantine);
     past.weigh_return(admission.returning.as_ref(), &in_quarantine);
@@ -37,12 +38,15 @@ pub(super) fn remember(
     let known: BTreeSet<MemberId> = in_quarantine.union(&struck).cloned().collect();
     let count = known.len() + admission.quarantined_absent;
     let Findings { moved, swung } = findings;
-    let newly = strongest(&moved, &swung, &known, f.saturating_sub(count));
+    let struck: Vec<Finding> =
+        moved.iter().filter(|one| !excused.contains(&one.member)).cloned().collect();
+    let newly = strongest(&struck, &swung, &known, f.saturating_sub(count));
     for finding in moved {
         let member = &finding.member;
         // Who is in quarantine for it stays away from its baseline; that is no strike while its return
         // would be of no consequence.
-        let stays = in_quarantine.contains(member) && !past.may_return(member);
+        let stays =
+            in_quarantine.contains(member) && !excused.contains(member) && !past.may_return(member);
         let strikes = stays || newly.contains(member);
         say(of(verdicts, member), finding, u64::from(past.policy.bond_milli), strikes);
     }
@@ -54,6 +58,7 @@ pub(super) fn remember(
     say_harm(admission.harm.as_ref(), &past, &harmful, verdicts);
     say_return(&past, verdicts);
     say_classes(admission, verdicts);
+    say_excused(&past, &excused, &in_quarantine, verdicts);
     Some(deviations)
 }
 
@@ -113,6 +118,23 @@ fn say_classes(admission: &Admission, verdicts: &mut [UpdateVerdict]) {
         let class = most_harmed(&returning.classes, names, f);
         let back = verdicts.iter_mut().filter(|verdict| returning.cell.contains(&verdict.member));
         back.for_each(|verdict| verdict.return_harmed_class.clone_from(&class));
+    }
+}
+
+/// Writes into the verdicts on members that announced a change how many rounds are left until their
+/// new baseline; in quarantine clean rounds count without it.
+fn say_excused(
+    past: &Past,
+    excused: &BTreeSet<MemberId>,
+    in_quarantine: &BTreeSet<MemberId>,
+    verdicts: &mut [UpdateVerdict],
+) {
+    let waiting = |verdict: &&mut UpdateVerdict| {
+        excused.contains(&verdict.member) && !in_quarantine.contains(&verdict.member)
+    };
+    for verdict in verdicts.iter_mut().filter(waiting) {
+        let left = past.members.get(&verdict.member).and_then(|history| history.excused);
+        verdict.measures.push((Measure::ExcusedRounds, u64::from(left.unwrap_or(0))));
     }
 }
 

@@ -3,13 +3,14 @@ use std::collections::BTreeMap;
 use fedledger_ledger::block::Block;
 use fedledger_ledger::decision::{Decision, Measure, Reason, UpdateVerdict, Verdict};
 use fedledger_ledger::entry::{EntryBody, Standing};
+use fedledger_ledger::governance::Change;
 use fedledger_ledger::task::{HistoryPolicy, SwingPolicy, TaskSpec, TrustPolicy};
-
+use fedledger_ledger::transaction::Action;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::testing::{member_id, task, Ledger};
+use crate::testing::{member_id, task, task_id, Ledger};
 
 /// A ledger of four members with three decided rounds, the third with an outlier.
 fn ledger() -> Ledger {
@@ -132,6 +133,15 @@ fn drifting() -> Ledger {
 
 /// Seven members, pushed along the second parameter.
 fn pushing(swings: Option<SwingPolicy>, push: impl Fn(usize, usize) -> i32) -> Ledger {
+    pushing_with(swings, push, |_, _| ())
+}
+
+/// The same, where `before` is called with each round before it is played.
+fn pushing_with(
+    swings: Option<SwingPolicy>,
+    push: impl Fn(usize, usize) -> i32,
+    before: impl Fn(&mut Ledger, usize),
+) -> Ledger {
     let history = HistoryPolicy {
         sketch_width: 16,
         settle_rounds: 0,
@@ -155,6 +165,7 @@ fn pushing(swings: Option<SwingPolicy>, push: impl Fn(usize, usize) -> i32) -> L
             (at, [200 + jitter(), jitter() + push(at, round), jitter()])
         };
         let updates: Vec<_> = (0..7).map(&mut update).collect();
+        before(&mut ledger, round);
         ledger.play(&updates);
     }
     ledger
@@ -182,6 +193,47 @@ fn histories_follow_from_the_blocks_and_quarantine_those_that_drift_together() {
         let replayer = ledger.replay(&ledger.chain, blobs).expect("the chain is honest");
         assert_eq!(replayer.state().root(), ledger.state.root());
     }
+}
+
+/// Two of seven members drift together and say that their data change: an honest pair with one scanner
+/// would do the same.
+#[test]
+fn those_that_announce_what_they_do_together_are_held_until_a_vote() {
+    let announce = |ledger: &mut Ledger, round: usize| {
+        for at in [0, 1].into_iter().filter(|_| round == 7) {
+            let (task, round) = (task_id(), ledger.round().round);
+            let reason = "a new scanner".into();
+            let notice = Action::AnnounceDataChange { task, round, reason };
+            ledger.send(at, notice).expect("the first notice");
+        }
+    };
+    let drift = |at: usize, round: usize| if at < 2 && round >= 7 { 85 } else { 0 };
+    let mut ledger = pushing_with(None, drift, announce);
+    let standing = |ledger: &Ledger, at: usize| ledger.trust(at).standing;
+    assert_eq!([0, 1].map(|at| standing(&ledger, at)), [Standing::Probation; 2]);
+    assert!((2..7).all(|at| standing(&ledger, at) == Standing::Active));
+    let last = ledger.entries.iter().rev().find_map(|entry| match &entry.body {
+        EntryBody::UpdateVerdict { verdict, .. } if verdict.member == member_id(0) => Some(verdict),
+        _ => None,
+    });
+    let last = last.expect("it has verdicts");
+    assert_eq!((last.reason, last.strike), (Reason::MemberOnProbation, false));
+    assert_eq!(last.together_with, Some(vec![member_id(1)]));
+    assert!(last.measures.contains(&(Measure::ExcusedRounds, 6)), "{:?}", last.measures);
+    let replayer = ledger.replay(&ledger.chain, Some(&ledger.blobs)).expect("an honest chain");
+    assert_eq!(replayer.state().root(), ledger.state.root());
+
+    let (task, member, reason) = (task_id(), member_id(0), "we know that scanner".into());
+    let change = Change::ReleaseQuarantine { task, member, reason };
+    let digest = change.digest();
+    ledger.send(0, Action::ProposeChange { change }).expect("the member is held");
+    for at in 1..5 {
+        ledger.send(at, Action::Approve { change: digest }).expect("it waits for approval");
+    }
+    let spec = ledger.view().task_spec(&task_id()).expect("the task is there");
+    let past = ledger.view().past(&spec).expect("the task keeps a history");
+    assert_eq!(past.members.get(&member_id(0)), None, "its history begins anew");
+    assert_eq!(past.excused(), [member_id(1)].into());
 }
 
 /// Two of seven members are hostile in every other round: no mean of theirs moves far enough.

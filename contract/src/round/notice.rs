@@ -1,10 +1,14 @@
 //! A member's notice that its data have changed: a new scanner, another population.
 //!
-//! The member says so before it commits. Its history begins anew, so that the change is not held
-//! against it, and it is on probation until it has had the usual number of clean rounds, so that a
-//! notice is no way to shed a history and go on at full weight. Until the new baseline is complete
-//! the task's promise about drift holds for it as little as for a new member; therefore a notice
-//! counts once in [`NOTICE_BASELINES`] baselines.
+//! The member says so before it commits. From then on it is excused: to leave its baseline together with
+//! others is no strike, and once as many rounds have passed as a baseline takes, its baseline moves to
+//! where it is. Meanwhile it is on probation for the usual clean rounds, and where it does move
+//! together with others, which is what an honest group with the same new scanner and four colluders who
+//! say that they have one have in common, it is held there, at reduced weight, until it has not for as
+//! long, or until the consortium releases it by vote. So a notice is no way to shed a history and go on
+//! at full weight. Still, what a member does alone is not compared with its old baseline meanwhile;
+//! therefore a notice counts once in [`NOTICE_BASELINES`] baselines. A member whose first baseline is
+//! not complete begins anew.
 
 use fedledger_ledger::entry::{Phase, Rejection, Standing, TrustCause};
 use fedledger_ledger::ids::{MemberId, RoundNumber, TaskId};
@@ -43,7 +47,8 @@ pub(crate) fn announce(
     }
     context.state.put(&state_key::notice(task, member), &round);
     let key = state_key::history(task, member);
-    match context.state.get::<MemberHistory>(&key).and_then(|history| history.anew()) {
+    let history = context.state.get::<MemberHistory>(&key);
+    match history.and_then(|history| history.after_notice(&policy)) {
         Some(anew) => context.state.put(&key, &anew),
         None => context.state.remove(&key),
     }

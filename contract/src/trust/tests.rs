@@ -36,6 +36,9 @@ fn each_mark_moves_trust_and_standing_as_written() {
         (record(125_000, Quarantine, 2, 0), Clean, record(125_000, Quarantine, 0, 1)),
         (record(125_000, Quarantine, 0, 2), Clean, record(125_000, Probation, 0, 0)),
         (record(125_000, Quarantine, 0, 2), STRIKE, record(62_500, Quarantine, 1, 0)),
+        // Who announced a change and moves together with others is held.
+        (record(500_000, Active, 0, 0), RoundMark::Held, record(500_000, Probation, 0, 0)),
+        (record(500_000, Probation, 1, 2), RoundMark::Held, record(500_000, Probation, 0, 0)),
         // What says nothing changes nothing.
         (record(125_000, Probation, 1, 0), Neutral, record(125_000, Probation, 1, 0)),
     ];
@@ -49,6 +52,7 @@ fn causes_are_named() {
     let cause = |before, mark| after_round(before, mark, &POLICY, true).1;
     assert_eq!(cause(record(9, Active, 0, 0), RoundMark::Clean), TrustCause::CleanRound);
     assert_eq!(cause(record(9, Active, 0, 0), STRIKE), TrustCause::Strike);
+    assert_eq!(cause(record(9, Active, 0, 0), RoundMark::Held), TrustCause::DataChanged);
     assert_eq!(cause(record(9, Probation, 1, 0), STRIKE), TrustCause::StrikesInARow);
     assert_eq!(cause(record(9, Quarantine, 2, 0), STRIKE), TrustCause::Strike);
     let decisive = Some(TrustCause::MovedTogether);

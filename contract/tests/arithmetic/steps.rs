@@ -175,6 +175,8 @@ proptest! {
             returning: None,
             latest: Vec::new(),
             swinging: None,
+            excused: None,
+            rebased: None,
         };
         past.members = BTreeMap::from([(id(0), history)]);
         past.advance(&deviation(&deviations), &BTreeSet::new(), 2);

@@ -7,7 +7,8 @@ use fedledger_ledger::ids::{Digest, MemberId, RoundNumber, TaskId};
 
 use super::context::Context;
 use super::words::{
-    advice_words, measure, reason_words, return_words, suspected_class_words, verdict_word,
+    advice_words, measure, notice_words, reason_words, return_words, suspected_class_words,
+    verdict_word,
 };
 use crate::api::types::{NodeStatus, RoundView, SubmittedUpdate, UpdateView};
 use crate::exit::{Exit, Failure};
@@ -156,6 +157,7 @@ fn show_text(task: &TaskId, update: &UpdateView) -> String {
             }
             rows.extend(suspected_class_words(verdict).map(|words| ("class harmed", words)));
             rows.extend(return_words(verdict).map(|words| ("return", words)));
+            rows.extend(notice_words(verdict).map(|words| ("data change", words)));
             for (name, kind) in [
                 ("norm", Measure::Norm),
                 ("distance", Measure::Distance),

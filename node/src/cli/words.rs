@@ -196,6 +196,26 @@ pub fn suspected_class_words(verdict: &UpdateVerdict) -> Option<String> {
     Some(harmed_class_words("it and those it goes with", found))
 }
 
+/// What follows from the member's notice that its data change; nothing without one.
+pub fn notice_words(verdict: &UpdateVerdict) -> Option<String> {
+    let rounds = measure(verdict, Measure::ExcusedRounds)?;
+    let left = match rounds {
+        0 => "its new baseline is taken with this round".to_owned(),
+        1 => "its new baseline is taken after the next round".to_owned(),
+        rounds => format!("its new baseline is taken in {rounds} rounds"),
+    };
+    let together = verdict.together_with.as_deref().filter(|_| !verdict.strike);
+    let Some(others) = together else {
+        return Some(format!("it announced a change of its data: {left}"));
+    };
+    Some(format!(
+        "it announced a change of its data, and by now has left its baseline together with {}: no \
+         strike, but it weighs a quarter until it has not for {rounds} rounds, or until a vote: \
+         fedledger change release",
+        names(others)
+    ))
+}
+
 /// On which class the return of who from quarantine would raise the loss most, and by how much.
 pub fn return_class_words(who: &str, found: &HarmedClass) -> String {
     let HarmedClass { class, harm_micro, agreeing, evaluators } = found;

@@ -20,7 +20,8 @@ use fedledger_sim::trainer::LocalUpdate;
 use ndarray::Array2;
 
 use crate::api::types::{
-    EvaluationBody, RoundView, StateView, Submitted, SubmittedUpdate, TaskView, TransactionStatus,
+    DataChangeBody, EvaluationBody, RoundView, StateView, Submitted, SubmittedUpdate, TaskView,
+    TransactionStatus,
 };
 use crate::client::{Client, ClientError};
 use crate::config::{Config, Home};
@@ -94,6 +95,14 @@ impl Hospital {
         })
     }
 
+    /// Announces a change of its data, and waits until a block has that.
+    pub(super) fn announce_data_change(&self) -> anyhow::Result<()> {
+        let body = DataChangeBody { reason: "the scenario says so".to_owned() };
+        let path = format!("/v1/tasks/{}/data-change", self.task);
+        let submitted: Submitted = self.client.post(&path, &body)?;
+        self.wait_included(&submitted.transaction)
+    }
+
     /// Hands in an update. A node that is not ready for a moment is asked again.
     pub(super) fn submit(
         &self,
@@ -118,7 +127,7 @@ impl Hospital {
     /// Waits until a block has the transaction.
     pub(super) fn wait_included(&self, transaction: &Digest) -> anyhow::Result<()> {
         let path = format!("/v1/transactions/{transaction}");
-        self.until("its commitment to be in a block", || {
+        self.until("its transaction to be in a block", || {
             let status: TransactionStatus = self.client.get(&path)?;
             Ok(matches!(status, TransactionStatus::Included { .. }).then_some(()))
         })

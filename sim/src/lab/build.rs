@@ -30,6 +30,8 @@ pub struct Group {
     pub schedule: Schedule,
     /// What they report of a round's candidates.
     pub evaluations: Evaluations,
+    /// Whether they announce, when they begin, that their data change.
+    pub announced: bool,
 }
 
 /// A scenario for one seed.
@@ -224,8 +226,8 @@ fn draw_groups(source: &Source, scenario: &Scenario) -> Result<Vec<Group>, RunEr
     for (group, mut hostile) in attackers.iter().zip(named) {
         hostile.extend(rest.by_ref().take(group.count));
         hostile.sort_unstable();
-        let AttackerGroup { attack, schedule, evaluations, .. } = group.clone();
-        groups.push(Group { hostile, attack, schedule, evaluations });
+        let AttackerGroup { attack, schedule, evaluations, announced, .. } = group.clone();
+        groups.push(Group { hostile, attack, schedule, evaluations, announced });
     }
     let wanted: usize = attackers.iter().map(|group| group.count.max(group.members.len())).sum();
     if wanted >= institutions {
@@ -258,6 +260,7 @@ impl Built {
             let coalition = Arc::new(coalition.reporting(group.evaluations));
             for &k in &group.hostile {
                 trainers[k].coalition = Some(Arc::clone(&coalition));
+                trainers[k].announces = group.announced.then_some(group.schedule.from);
             }
         }
         trainers

@@ -228,6 +228,13 @@ pub(super) fn attackers() -> Vec<Field> {
             "What they report where members score candidates: what they measure; that turned round; \
              or that a suspected cell with none of them does the greatest harm.",
         ),
+        Field::default(
+            "announced",
+            Shape::Flag,
+            false,
+            "Whether they announce to the contract, in the first round of their schedule, that their \
+             data change: the contract excuses them, at reduced weight.",
+        ),
     ]
 }
 

@@ -118,6 +118,9 @@ pub struct AttackerGroup {
     /// What they report of a round's candidates.
     #[serde(default)]
     pub evaluations: Evaluations,
+    /// Whether they announce, when they begin, that their data change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub announced: bool,
 }
 
 /// Honest members at which the same thing changes in the same round.

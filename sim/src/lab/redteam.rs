@@ -230,6 +230,7 @@ fn with_attackers(source: &Source) -> Source {
             attack: crate::attack::Attack::all().swap_remove(0),
             schedule: crate::attack::Schedule::default(),
             evaluations: crate::federation::Evaluations::default(),
+            announced: false,
         }];
     }
     source

@@ -29,7 +29,7 @@ fn scheduled(attack: &Attack, schedule: Schedule, hostile: &[usize]) -> Vec<Trai
         training,
         data: Arc::clone(&parts[member]),
         later: None,
-        announces: false,
+        announces: None,
         seed: 1,
         coalition: hostile.contains(&member).then(|| Arc::clone(&coalition)),
     };

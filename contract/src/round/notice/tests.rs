@@ -5,6 +5,7 @@ use fedledger_ledger::task::{HistoryPolicy, TaskSpec};
 use fedledger_ledger::transaction::Action;
 
 use super::NOTICE_BASELINES;
+use crate::history::Past;
 use crate::profile::HISTORY_BALANCED;
 use crate::testing::{has, member_id, task, task_id, Ledger, COMMIT_MS};
 
@@ -32,28 +33,46 @@ fn notice(ledger: &Ledger) -> Action {
     Action::AnnounceDataChange { task, round, reason: "a new scanner".into() }
 }
 
-fn history(ledger: &Ledger, at: usize) -> Option<u32> {
+fn past(ledger: &Ledger) -> Past {
     let spec = ledger.view().task_spec(&task_id()).expect("the task is there");
-    let past = ledger.view().past(&spec).expect("the task keeps a history");
-    past.members.get(&member_id(at)).map(|history| history.observed)
+    ledger.view().past(&spec).expect("the task keeps a history")
+}
+
+fn history(ledger: &Ledger, at: usize) -> Option<u32> {
+    past(ledger).members.get(&member_id(at)).map(|history| history.observed)
 }
 
 #[test]
-fn a_notice_begins_the_history_anew_at_reduced_weight() {
+fn a_notice_excuses_until_there_is_a_new_baseline_and_costs_weight() {
     let mut ledger = ledger();
     (0..8).for_each(|_| play(&mut ledger));
-    assert_eq!((history(&ledger, 2), ledger.trust(2).standing), (Some(8), Standing::Active));
+    let excused = |ledger: &Ledger| past(ledger).members[&member_id(2)].excused;
+    assert_eq!((excused(&ledger), ledger.trust(2).standing), (None, Standing::Active));
     ledger.send(2, notice(&ledger)).expect("its first notice");
-    assert_eq!((history(&ledger, 2), ledger.trust(2).standing), (None, Standing::Probation));
+    assert_eq!((history(&ledger, 2), excused(&ledger)), (Some(8), Some(BASELINE as u32)));
+    assert_eq!(ledger.trust(2).standing, Standing::Probation);
     assert!(has(&ledger.entries, |body| matches!(
         body,
         EntryBody::TrustChanged { member, cause: TrustCause::DataChanged, .. }
             if *member == member_id(2)
     )));
     play(&mut ledger);
-    assert_eq!((history(&ledger, 2), history(&ledger, 3)), (Some(1), Some(9)));
+    assert_eq!((history(&ledger, 2), excused(&ledger)), (Some(9), Some(BASELINE as u32 - 1)));
     play(&mut ledger);
     assert_eq!(ledger.trust(2).standing, Standing::Active, "two clean rounds end the probation");
+    (2..BASELINE).for_each(|_| play(&mut ledger));
+    assert_eq!(excused(&ledger), None);
+    assert_eq!(past(&ledger).members[&member_id(2)].rebased, Some(8 + BASELINE as u32));
+}
+
+#[test]
+fn before_there_is_a_baseline_a_notice_begins_the_history_anew() {
+    let mut ledger = ledger();
+    (0..3).for_each(|_| play(&mut ledger));
+    ledger.send(2, notice(&ledger)).expect("its first notice");
+    assert_eq!((history(&ledger, 2), ledger.trust(2).standing), (None, Standing::Probation));
+    play(&mut ledger);
+    assert_eq!((history(&ledger, 2), history(&ledger, 3)), (Some(1), Some(4)));
 }
 
 #[test]

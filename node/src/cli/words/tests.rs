@@ -258,3 +258,29 @@ fn candidates_and_losses_have_their_words() {
     assert_eq!(candidate_words(&candidate), returning);
     assert_eq!((loss_words(-12_500), loss_words(3)), ("-0.012500".into(), "0.000003".into()));
 }
+
+#[test]
+fn a_notice_says_what_becomes_of_the_member() {
+    let mut found = verdict(Reason::MemberOnProbation, 35_714, 142_857);
+    assert_eq!(notice_words(&found), None);
+    for (rounds, said) in [
+        (0, "it announced a change of its data: its new baseline is taken with this round"),
+        (1, "it announced a change of its data: its new baseline is taken after the next round"),
+        (17, "it announced a change of its data: its new baseline is taken in 17 rounds"),
+    ] {
+        found.measures = vec![(Measure::ExcusedRounds, rounds)];
+        assert_eq!(notice_words(&found).as_deref(), Some(said));
+    }
+    found.together_with = Some(vec![member("basel"), member("graz")]);
+    assert_eq!(
+        notice_words(&found).as_deref(),
+        Some(
+            "it announced a change of its data, and by now has left its baseline together with basel \
+             and graz: no strike, but it weighs a quarter until it has not for 17 rounds, or until a \
+             vote: fedledger change release"
+        )
+    );
+    // Who is struck for something else that it did with others reads that as the reason.
+    found.strike = true;
+    assert!(!notice_words(&found).expect("it announced").contains("graz"));
+}

@@ -105,7 +105,9 @@ fn tried(outcome: &Outcome) -> String {
         let knobs = describe_knobs(&group.attack);
         let what = group.attack.describe();
         rows.push(("Attackers", format!("{who}: {what} ({knobs})")));
-        rows.push(("When", when(&group.schedule)));
+        let told =
+            if group.announced { ", announced to the contract as a change of data" } else { "" };
+        rows.push(("When", when(&group.schedule) + told));
         let knows = match group.knowledge {
             crate::attack::Knowledge::Colluders => {
                 "their own data and the public ledger, all that commit and reveal leave them"

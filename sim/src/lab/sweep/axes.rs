@@ -59,6 +59,9 @@ pub struct AttackWith {
     /// What they report of a round's candidates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluations: Option<Evaluations>,
+    /// Whether they announce, when they begin, that their data change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<bool>,
     /// How many of the first group they are; the axis `hostile` does not vary it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
@@ -157,6 +160,7 @@ impl AttackEntry {
             group.schedule = with.schedule.unwrap_or(group.schedule);
             group.knowledge = with.knowledge.unwrap_or(group.knowledge);
             group.evaluations = with.evaluations.unwrap_or(group.evaluations);
+            group.announced = with.announced.unwrap_or(group.announced);
         }
         // Of nobody's attack there is one, whenever it is.
         combination.schedule_named = with.schedule.is_some() || with.count == Some(0);
@@ -307,7 +311,7 @@ fn attack_with() -> Vec<Field> {
     let as_scenario = "as in the scenario";
     let mut fields =
         vec![Field::required("attack", Shape::Named(attack_variants()), "What the attackers do.")];
-    let others = ["schedule", "knowledge", "evaluations", "count"];
+    let others = ["schedule", "knowledge", "evaluations", "announced", "count"];
     let groups = fields::attackers().into_iter().filter(|of| others.contains(&of.name.as_str()));
     fields.extend(groups.map(|field| {
         Field::optional(

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::attack::{Attack, Knowledge, Schedule};
 use crate::data::Skew;
 use crate::federation::Evaluations;
-use crate::lab::file::{ModelChoice, ScenarioFile};
+use crate::lab::file::{AttackerGroup, ModelChoice, ScenarioFile};
 
 /// The attack of the first group with the knobs that differ from its defaults.
 pub fn describe_attack(scenario: &ScenarioFile) -> String {
@@ -75,7 +75,11 @@ fn in_words(value: &Value) -> String {
 
 /// When the first group attacks; nothing when nobody does.
 pub fn describe_schedule(scenario: &ScenarioFile) -> String {
-    scenario.attackers.first().map_or_else(String::new, |group| when(&group.schedule))
+    let word = |group: &AttackerGroup| {
+        let told = if group.announced { ", announced" } else { "" };
+        when(&group.schedule) + told
+    };
+    scenario.attackers.first().map_or_else(String::new, word)
 }
 
 fn when(schedule: &Schedule) -> String {
