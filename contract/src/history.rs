@@ -202,15 +202,14 @@ impl Past {
             .collect();
         let found = cells::search(self, &standing, f);
         let mut moved = Vec::new();
-        let centre = self.centre(quarantined, 0);
+        let excused = self.members.values().any(|history| history.excused.is_some());
+        let centre = excused.then(|| self.centre(quarantined, 0)).flatten();
         for (id, history) in self.members.iter_mut().filter(|(id, _)| present(id)) {
             let finding = found.get(id);
             history.in_cell = finding.map_or(0, |_| history.in_cell.saturating_add(1));
             let finding = finding.filter(|_| history.in_cell >= self.policy.rounds_in_a_row);
             moved.extend(finding.map(|found| Finding { rounds: history.in_cell, ..found.clone() }));
-            if history.count_excuse(&self.policy, finding.is_some()) {
-                centre.iter().for_each(|centre| history.rebase(centre));
-            }
+            history.count_excuse(&self.policy, finding.is_some(), centre.as_deref());
         }
         Findings { moved, swung: self.swung(deviations, &standing, f) }
     }
@@ -219,13 +218,17 @@ impl Past {
     /// already. The median member may be far from its own by now, because the model has moved on or
     /// others have changed; a new baseline lies where it would, had it been made when theirs was.
     fn align(&mut self, deviations: &[Deviation], quarantined: &BTreeSet<MemberId>) {
-        let policy = self.policy;
-        let complete = |(id, history): &(&MemberId, &mut MemberHistory)| {
-            history.rounds_judged(&policy) == Some(0) && of(deviations, id).is_some()
+        let complete = |(id, history): &(&MemberId, &MemberHistory)| {
+            history.rounds_judged(&self.policy) == Some(0) && of(deviations, id).is_some()
         };
+        let new: Vec<MemberId> =
+            self.members.iter().filter(complete).map(|(id, _)| id.clone()).collect();
+        if new.is_empty() {
+            return;
+        }
         let Some(centre) = self.centre(quarantined, 1) else { return };
-        for (_, history) in self.members.iter_mut().filter(complete) {
-            history.rebase(&centre);
+        for id in &new {
+            self.members.get_mut(id).expect("who is new has a history").rebase(&centre);
         }
     }
 

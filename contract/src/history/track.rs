@@ -115,13 +115,21 @@ impl MemberHistory {
     }
 
     /// Counts a round of an excuse, from the beginning again where the member was `found` to have moved
-    /// together with others; says whether the new baseline is to be taken.
-    pub(super) fn count_excuse(&mut self, policy: &HistoryPolicy, found: bool) -> bool {
-        let Some(left) = self.excused else { return false };
+    /// together with others. After the last the new baseline is taken, beside `centre`; without that
+    /// the excuse goes on.
+    pub(super) fn count_excuse(
+        &mut self,
+        policy: &HistoryPolicy,
+        found: bool,
+        centre: Option<&[Vec<i32>]>,
+    ) {
+        let Some(left) = self.excused else { return };
         let whole = policy.settle_rounds + policy.baseline_rounds;
-        self.excused = Some(if found { whole } else { left.saturating_sub(1) });
-        self.excused = self.excused.filter(|&left| left > 0);
-        self.excused.is_none()
+        match (found, left, centre) {
+            (true, ..) => self.excused = Some(whole),
+            (false, ..=1, Some(centre)) => self.rebase(centre),
+            (false, ..) => self.excused = Some(left.saturating_sub(1).max(1)),
+        }
     }
 
     /// Adds one deviation to what the member usually sends.
@@ -174,6 +182,7 @@ impl MemberHistory {
         self.shifts = centre.to_vec();
         self.in_cell = 0;
         self.rebased = Some(self.observed);
+        self.excused = None;
     }
 
     /// Adds one deviation.

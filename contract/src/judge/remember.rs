@@ -38,9 +38,9 @@ pub(super) fn remember(
     let known: BTreeSet<MemberId> = in_quarantine.union(&struck).cloned().collect();
     let count = known.len() + admission.quarantined_absent;
     let Findings { moved, swung } = findings;
-    let struck: Vec<Finding> =
+    let accused: Vec<Finding> =
         moved.iter().filter(|one| !excused.contains(&one.member)).cloned().collect();
-    let newly = strongest(&struck, &swung, &known, f.saturating_sub(count));
+    let newly = strongest(&accused, &swung, &known, f.saturating_sub(count));
     for finding in moved {
         let member = &finding.member;
         // Who is in quarantine for it stays away from its baseline; that is no strike while its return
