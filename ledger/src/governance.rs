@@ -116,7 +116,8 @@ pub enum Change {
         #[n(0)]
         task: TaskSpec,
     },
-    /// Releases a member from quarantine in one task, as the outcome of a dispute.
+    /// Releases a member in one task from quarantine, or from being held on probation after a notice of
+    /// changed data, as the outcome of a dispute.
     #[n(5)]
     ReleaseQuarantine {
         /// The task.

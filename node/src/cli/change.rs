@@ -22,7 +22,8 @@ pub(super) enum ChangeCommand {
         /// The change, such as {"kind": "admit_member", "member": {…}}.
         file: PathBuf,
     },
-    /// Ask for a member's release from quarantine in one task, as in a dispute.
+    /// Ask for a member's release in one task, from quarantine or from being held after a notice of
+    /// changed data, as in a dispute.
     Release {
         /// The task.
         task: TaskId,
