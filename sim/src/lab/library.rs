@@ -20,6 +20,7 @@ scenarios! {
     "control",
     "heart-control",
     "honest-change",
+    "honest-change-announced",
     "honest-change-apart",
     "silent-drift",
     "silent-drift-from-day-one",
