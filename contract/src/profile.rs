@@ -295,6 +295,13 @@ pub fn bounds(task: &TaskSpec, members: usize) -> Vec<String> {
             milli(history.shift_milli),
         ),
     });
+    if task.trust.is_some() && task.history.is_some() {
+        said.push(
+            "who announces a change of its data is not quarantined for drifting together with others, \
+             but weighs a quarter for as long as it does: colluders who announce one too"
+                .into(),
+        );
+    }
     if let Some(swings) = task.history.and_then(|history| history.swings) {
         said.push(format!(
             "what f = {f} members send may not change from round to round together for {} rounds in a \
@@ -383,6 +390,8 @@ mod tests {
         assert!(plain.contains("averaging withstands nobody"), "{plain}");
         assert!(balanced.contains("f = 4 members that begin to drift together"), "{balanced}");
         assert!(balanced.contains("after round 17"), "{balanced}");
+        assert!(balanced.contains("colluders who announce one too"), "{balanced}");
+        assert!(!plain.contains("announces"), "{plain}");
         assert!(balanced.contains("by over 0.4 of the usual distance"), "{balanced}");
         let evaluated = said(Profile::Evaluated).join("; ");
         assert!(evaluated.contains("it takes 9 members outside of the cell"), "{evaluated}");
