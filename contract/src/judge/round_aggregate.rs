@@ -26,9 +26,12 @@ impl RoundAggregate {
         let Aggregation { values, per_update: uses } = aggregation;
         let selected = || uses.iter().zip(weights).filter(|(used, _)| used.selected);
         let whole = selected().map(|(_, weight)| weight).sum::<u64>().max(1);
-        let share = |used: &UpdateUse, weight: u64| match used.selected {
-            true => (weight * SHARE_MICRO_ONE / whole) as u32,
-            false => 0,
+        let share = |used: &UpdateUse, weight: u64| {
+            if used.selected {
+                (weight * SHARE_MICRO_ONE / whole) as u32
+            } else {
+                0
+            }
         };
         let shares = uses.iter().zip(weights).map(|(used, &weight)| share(used, weight));
         Self {
