@@ -130,7 +130,7 @@ fn describe(change: &Change) -> String {
         Change::RotateKey { member, role, .. } => format!("rotate the {role:?} key of {member}"),
         Change::CreateTask { task } => format!("create task {}: {}", task.id, task.description),
         Change::ReleaseQuarantine { task, member, reason } => {
-            format!("release {member} from quarantine in {task}: {reason}")
+            format!("release {member} in {task}: {reason}")
         }
         Change::RollBack { task, round, without, replay, reason } => {
             let names: Vec<String> = without.iter().map(ToString::to_string).collect();
