@@ -11,7 +11,6 @@ use fedledger_ledger::limits::{
 };
 use thiserror::Error;
 
-use crate::history::MemberHistory;
 use crate::records::{MemberRecord, MemberStatus};
 use crate::round::check_roll_back;
 use crate::state::StateView;
@@ -188,7 +187,9 @@ pub(crate) fn check_change(state: &StateView<'_>, change: &Change) -> Result<(),
             }
             known(state, member)?;
             let in_quarantine = state.trust(task, member).standing == Standing::Quarantine;
-            if !in_quarantine && !is_excused(state, task, member) {
+            let history = state.history(task, member);
+            let excused = history.is_some_and(|history| history.excused.is_some());
+            if !in_quarantine && !excused {
                 let (task, member) = (task.clone(), member.clone());
                 return Err(ChangeFault::NotQuarantined { task, member });
             }
@@ -203,12 +204,6 @@ pub(crate) fn check_change(state: &StateView<'_>, change: &Change) -> Result<(),
             check_roll_back(state, task, *round, without)
         }
     }
-}
-
-/// Whether a member announced a change of its data and has no new baseline yet.
-fn is_excused(state: &StateView<'_>, task: &TaskId, member: &MemberId) -> bool {
-    let history: Option<MemberHistory> = state.get(&state_key::history(task, member));
-    history.is_some_and(|history| history.excused.is_some())
 }
 
 /// Checks that a member can be admitted: a new id, new usable keys, texts within their limits.

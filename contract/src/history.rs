@@ -202,7 +202,7 @@ impl Past {
             .collect();
         let found = cells::search(self, &standing, f);
         let mut moved = Vec::new();
-        let excused = self.members.values().any(|history| history.excused.is_some());
+        let excused = !self.excused().is_empty();
         let centre = excused.then(|| self.centre(quarantined, 0)).flatten();
         for (id, history) in self.members.iter_mut().filter(|(id, _)| present(id)) {
             let finding = found.get(id);

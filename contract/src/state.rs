@@ -11,7 +11,7 @@ use fedledger_ledger::state::{StateRead, Writes};
 use fedledger_ledger::task::TaskSpec;
 use minicbor::{Decode, Encode};
 
-use crate::history::Past;
+use crate::history::{MemberHistory, Past};
 use crate::records::{
     ChainHead, CommitmentRecord, EvaluationRecord, MemberRecord, PastRound, ReplayPlan,
     RoundRecord, TaskProgress, TrustRecord,
@@ -266,14 +266,18 @@ impl<'a> StateView<'a> {
         self.get(&state_key::notice(task, member))
     }
 
+    /// What a task remembers of a member.
+    pub fn history(&self, task: &TaskId, member: &MemberId) -> Option<MemberHistory> {
+        self.get(&state_key::history(task, member))
+    }
+
     /// What a task remembers of its members; nothing when it keeps no history.
     pub fn past(&self, spec: &TaskSpec) -> Option<Past> {
         let harm = spec.evaluation.as_ref().and_then(|evaluation| evaluation.harm);
         let mut past = Past::new(spec.history?, spec.initial_model).with_harm(harm);
         let ids: Vec<MemberId> = self.list(state_key::MEMBERS);
-        let known = ids.into_iter().filter_map(|id| {
-            self.get(&state_key::history(&spec.id, &id)).map(|history| (id, history))
-        });
+        let known =
+            ids.into_iter().filter_map(|id| Some((id.clone(), self.history(&spec.id, &id)?)));
         past.members = known.collect();
         Some(past)
     }

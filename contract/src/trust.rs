@@ -8,7 +8,8 @@
 //! seen many rounds ([`crate::history`]); and back to Probation after `clean_rounds_to_return` clean rounds that
 //! were only scored, and to Active after as many again. Rounds that say nothing about a member (it
 //! did not reveal, its update was empty, the round led nowhere) leave the counts as they are, so
-//! that neither a slow uplink nor an empty update earns or costs trust.
+//! that neither a slow uplink nor an empty update earns or costs trust. Who announced a change of its
+//! data and moves together with others is put, and held, on Probation without a strike.
 
 use fedledger_ledger::decision::{Measure, Reason, UpdateVerdict};
 use fedledger_ledger::entry::{Standing, TrustCause};

@@ -177,7 +177,7 @@ pub enum Measure {
     #[n(19)]
     RoundsSwinging,
     /// Rounds until the member has a new baseline after a notice that its data change, as long as it does
-    /// not move together with others. Until then it stays on probation.
+    /// not move together with others. For as long as it does it is held on probation.
     #[n(20)]
     ExcusedRounds,
 }

@@ -81,7 +81,8 @@ pub struct MemberHistory {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swinging: Option<u32>,
     /// Since it announced that its data change, observed rounds until its new baseline is taken: until
-    /// then it is not struck for having left the old one, and stays on probation.
+    /// then it is not struck for having left the old one together with others, and is held on
+    /// probation in rounds in which it has.
     #[n(10)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excused: Option<u32>,

@@ -324,14 +324,15 @@ impl Admission {
             return Err(RoundFailure::TooFewUpdates);
         }
         let admitted = self.lines.iter().filter(|line| line.place == Place::Admitted);
-        let weight = |line: &Line| if weighs(rule) { u64::from(line.weight_micro) } else { 1 };
+        let weighs = weighs(rule);
+        let weight = |line: &Line| if weighs { u64::from(line.weight_micro) } else { 1 };
         let weights: Vec<u64> = admitted.map(weight).collect();
         let (start, seed) = (self.start.as_deref(), self.seed());
         let terms = aggregate::Terms { f, weights: &weights, start, seed };
         let aggregation = aggregate_on(rule, self.updates(), &terms);
         let aggregation =
             aggregation.expect("precondition, weights and ranges were checked on admission");
-        let mut aggregate = RoundAggregate::new(aggregation, &weights);
+        let mut aggregate = RoundAggregate::new(aggregation, &weights, weighs);
         self.lean(rule, &mut aggregate, seed);
         Ok(aggregate)
     }
@@ -352,14 +353,14 @@ impl Admission {
     /// Aggregates by a rule and gives the verdicts that follow.
     pub fn judge(&self, rule: &AggregationRule) -> RoundJudgement {
         match self.aggregate(rule) {
-            Ok(aggregate) => self.conclude(rule, aggregate),
+            Ok(aggregate) => self.conclude(aggregate),
             Err(failure) => self.fail(failure),
         }
     }
 
-    /// The verdicts that follow from the aggregate of what was admitted by `rule`.
-    pub fn conclude(&self, rule: &AggregationRule, aggregate: RoundAggregate) -> RoundJudgement {
-        verdict::conclude(self, rule, aggregate)
+    /// The verdicts that follow from the aggregate of what was admitted.
+    pub fn conclude(&self, aggregate: RoundAggregate) -> RoundJudgement {
+        verdict::conclude(self, aggregate)
     }
 
     /// The verdicts of a round that led to no aggregate.

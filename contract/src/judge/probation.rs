@@ -25,11 +25,6 @@ const COLUMNS: usize = 1 << 14;
 const QUARTERS: i64 = PROBATION_DIVISOR as i64;
 
 impl Admission {
-    /// Whether members on probation weigh less than the others.
-    pub(super) fn probation_weighs(&self, rule: &AggregationRule) -> bool {
-        weighs(rule) || self.leans(rule)
-    }
-
     /// Whether the aggregate leans towards that of the members that are not on probation.
     fn leans(&self, rule: &AggregationRule) -> bool {
         let standing = self.standing().count();
@@ -51,9 +46,10 @@ impl Admission {
         let terms = Terms { f: self.byzantine(), weights: &weights, start: None, seed };
         let standing = aggregate_rows(rule, values.collect(), &terms);
         let standing = standing.expect("precondition, weights and ranges were checked");
-        let standing = RoundAggregate::new(standing, &weights);
+        let standing = RoundAggregate::new(standing, &weights, false);
         lean_values(&mut all.values, &standing.values);
         lean_record(all, &rows, &standing);
+        all.probation_weighs = true;
     }
 
     /// The rows that enter of members that are not on probation, by member id.

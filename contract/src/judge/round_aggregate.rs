@@ -15,14 +15,16 @@ pub struct RoundAggregate {
     pub(super) weights_micro: Vec<u32>,
     /// What each would weigh were all that the rule used weighed alike, in millionths.
     pub(super) equal_micro: u64,
+    /// Whether members on probation weigh less than the others.
+    pub(super) probation_weighs: bool,
     /// Greatest score of an update that the rule selected; 0 where it has no scores.
     pub(super) selected_score_max: u64,
 }
 
 impl RoundAggregate {
-    /// What the rule made of updates with these weights, one for each row and 1 for each where the
-    /// rule does not weigh.
-    pub(super) fn new(aggregation: Aggregation, weights: &[u64]) -> Self {
+    /// What the rule made of updates with these weights, one for each row and 1 for each where it does
+    /// not weigh.
+    pub(super) fn new(aggregation: Aggregation, weights: &[u64], rule_weighs: bool) -> Self {
         let Aggregation { values, per_update: uses } = aggregation;
         let selected = || uses.iter().zip(weights).filter(|(used, _)| used.selected);
         let whole = selected().map(|(_, weight)| weight).sum::<u64>().max(1);
@@ -36,6 +38,7 @@ impl RoundAggregate {
         let shares = uses.iter().zip(weights).map(|(used, &weight)| share(used, weight));
         Self {
             weights_micro: shares.collect(),
+            probation_weighs: rule_weighs,
             equal_micro: SHARE_MICRO_ONE / selected().count().max(1) as u64,
             selected_score_max: selected().filter_map(|(used, _)| used.score).max().unwrap_or(0),
             values,

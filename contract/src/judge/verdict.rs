@@ -7,7 +7,7 @@
 
 use fedledger_ledger::decision::{Measure, Reason, RoundFailure, UpdateVerdict, Verdict};
 use fedledger_ledger::entry::Standing;
-use fedledger_ledger::task::{AggregationRule, TrustPolicy};
+use fedledger_ledger::task::TrustPolicy;
 use ndarray::ArrayView2;
 
 use super::admission::{rows_to, Admission, Line, Place};
@@ -34,15 +34,10 @@ struct Scores<'a> {
     cosines_micro: Vec<i64>,
     median_distance: u64,
     nearest: Option<Vec<u64>>,
-    rule: &'a AggregationRule,
 }
 
-pub(super) fn conclude(
-    admission: &Admission,
-    rule: &AggregationRule,
-    aggregate: RoundAggregate,
-) -> RoundJudgement {
-    let scores = score(admission, rule, &aggregate);
+pub(super) fn conclude(admission: &Admission, aggregate: RoundAggregate) -> RoundJudgement {
+    let scores = score(admission, &aggregate);
     let mut verdicts: Vec<UpdateVerdict> =
         admission.lines.iter().map(|line| of_line(admission, line, &scores)).collect();
     let deviations = remember(admission, &mut verdicts);
@@ -70,11 +65,7 @@ pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgeme
     RoundJudgement { aggregate: Err(failure), verdicts, deviations: None }
 }
 
-fn score<'a>(
-    admission: &Admission,
-    rule: &'a AggregationRule,
-    aggregate: &'a RoundAggregate,
-) -> Scores<'a> {
+fn score<'a>(admission: &Admission, aggregate: &'a RoundAggregate) -> Scores<'a> {
     let scored = admission.lines.iter().filter(|line| line.row.is_some()).count();
     let cosine_to_aggregate = |row: usize| {
         let values = admission.values.row(row);
@@ -93,7 +84,7 @@ fn score<'a>(
             .map(|i| others(i).map(|j| squares[i * scored + j]).min().map_or(0, isqrt_u128))
             .collect()
     });
-    Scores { aggregate, distances, cosines_micro, median_distance, nearest, rule }
+    Scores { aggregate, distances, cosines_micro, median_distance, nearest }
 }
 
 /// The distances to the aggregate of all rows that are scored, one for each of `cosines_micro`.
@@ -216,7 +207,7 @@ fn entered(admission: &Admission, line: &Line, row: usize, scores: &Scores<'_>) 
         (Some(value), Some(band)) => {
             (Verdict::Clip, Reason::NormClipped, value, u64::from(band.clip_milli))
         }
-        _ if is_on_probation(line) && admission.probation_weighs(scores.rule) => {
+        _ if is_on_probation(line) && scores.aggregate.probation_weighs => {
             let equal = scores.aggregate.equal_micro;
             (Verdict::DownWeight, Reason::MemberOnProbation, u64::from(weight_micro), equal)
         }

@@ -16,7 +16,6 @@ use fedledger_ledger::ids::{MemberId, RoundNumber, TaskId};
 use super::finish::write_trust;
 use super::submit::{in_phase, open_round};
 use crate::context::Context;
-use crate::history::MemberHistory;
 use crate::state_key;
 use crate::trust::after_notice;
 
@@ -47,9 +46,9 @@ pub(crate) fn announce(
     }
     context.state.put(&state_key::notice(task, member), &round);
     let key = state_key::history(task, member);
-    let history = context.state.get::<MemberHistory>(&key);
+    let history = context.state.history(task, member);
     match history.and_then(|history| history.after_notice(&policy)) {
-        Some(anew) => context.state.put(&key, &anew),
+        Some(after) => context.state.put(&key, &after),
         None => context.state.remove(&key),
     }
     let after = after_notice(before);
