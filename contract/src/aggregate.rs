@@ -44,13 +44,13 @@ mod spectral;
 mod trimmed_mean;
 
 use fedledger_ledger::limits::{MEMBERS_MAX, PARAMETERS_MAX};
-use fedledger_ledger::task::AggregationRule;
+use fedledger_ledger::task::{AggregationRule, PreAggregation};
 use ndarray::{ArrayView2, CowArray, Ix2};
 use thiserror::Error;
 
 pub use baselines::{mahalanobis_squared_micro, reconstruction_error_micro};
 pub use evidence::{alignments, cosines_micro, foolsgold_similarity_micro, Alignment};
-pub use measures::{cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared};
+pub use measures::{bearings, cosine_micro, norms_squared, pairwise_distances_squared, Bearing};
 pub use precondition::{check_precondition, PreconditionError};
 
 use crate::canonical::first_out_of_range;
@@ -186,25 +186,55 @@ pub fn aggregate_on(
     terms: &Terms<'_>,
 ) -> Result<Aggregation, AggregateError> {
     let matrix = rows_contiguous(updates);
-    aggregate_rows(rule, rows_of(&matrix), terms)
+    aggregate_rows(rule, rows_of(&matrix), terms, None)
 }
 
-/// Aggregates as [`aggregate_on`] does, rows of one length that need not lie together.
+/// Aggregates as [`aggregate_on`] does, rows of one length that need not lie together. `distances`
+/// are [`pairwise`] of the rows, where they are known.
 pub(crate) fn aggregate_rows(
     rule: &AggregationRule,
     rows: Vec<&[i32]>,
     terms: &Terms<'_>,
+    distances: Option<&[u128]>,
 ) -> Result<Aggregation, AggregateError> {
     let (n, d) = (rows.len(), rows.first().map_or(0, |row| row.len()));
     check_precondition(rule, n, terms.f)?;
     check_inputs(n, d, terms.weights, terms.start)?;
     assert!(n <= MEMBERS_MAX, "at most {MEMBERS_MAX} rows");
-    let found = by_rule(rule, &Matrix::new(rows.clone()), terms);
+    let matrix = Matrix::new(rows.clone()).with_distances(distances);
+    let found = by_rule(rule, &matrix, terms);
     found.map_err(|OutOfRange| {
         let (row, column) =
             blocks::find_out_of_range(&rows).expect("a kernel saw a value that is out of range");
         AggregateError::ValueOutOfRange { row, column, found: rows[row][column] }
     })
+}
+
+/// ‖x_i − x_j‖² of every two rows: row-major, symmetric, in squared quanta. Nothing when the
+/// magnitude of a value is 2^23 or more.
+pub(crate) fn pairwise(rows: Vec<&[i32]>) -> Option<Vec<u128>> {
+    pairs::pairwise(&Matrix::new(rows)).ok()
+}
+
+/// Whether a rule begins with the distances between every two updates of d values.
+pub(crate) fn measures_pairs(rule: &AggregationRule, d: usize) -> bool {
+    match rule {
+        AggregationRule::Krum { .. }
+        | AggregationRule::MultiKrum { .. }
+        | AggregationRule::GeometricMedian { .. }
+        | AggregationRule::Bulyan
+        | AggregationRule::FilteredTrimmedMean { .. } => true,
+        AggregationRule::DivideAndConquer { coordinates, .. } => {
+            coordinates.is_none_or(|drawn| drawn as usize >= d)
+        }
+        AggregationRule::PreAggregated { stages, .. } => {
+            matches!(stages.first(), Some(PreAggregation::NearestNeighbours))
+        }
+        AggregationRule::Mean
+        | AggregationRule::Median
+        | AggregationRule::TrimmedMean
+        | AggregationRule::CenteredClipping { .. } => false,
+    }
 }
 
 /// A value's magnitude is 2^23 or more. Kernels notice it while they read, which costs no pass of

@@ -35,6 +35,7 @@
 //! a thief's will. Telling copies that repeat are for people to look into, and for the vote.
 
 mod admission;
+mod geometry;
 mod measure;
 mod mixed;
 mod probation;

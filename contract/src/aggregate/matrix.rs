@@ -36,6 +36,8 @@ pub(super) struct Matrix<'a> {
     stages: Vec<Vec<Source>>,
     /// A further row at the end, which no stage touches.
     point: Option<Point<'a>>,
+    /// ‖x_i − x_j‖² of the members' rows, where somebody has computed them before.
+    distances: Option<&'a [u128]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +52,20 @@ static ZEROS: [i32; LONG * BLOCK] = [0; LONG * BLOCK];
 
 impl<'a> Matrix<'a> {
     pub(super) fn new(members: Vec<&'a [i32]>) -> Self {
-        Self { members, stages: Vec::new(), point: None }
+        Self { members, stages: Vec::new(), point: None, distances: None }
+    }
+
+    /// The matrix with the squared distances between every two of its rows (n × n, row-major), which
+    /// also says that the rows' values are in range.
+    pub(super) fn with_distances(self, distances: Option<&'a [u128]>) -> Self {
+        let n = self.n();
+        assert!(distances.is_none_or(|all| all.len() == n * n), "a distance for every two rows");
+        Self { distances, ..self }
+    }
+
+    /// The squared distances between every two rows, where they are known.
+    pub(super) fn distances(&self) -> Option<&'a [u128]> {
+        self.distances
     }
 
     pub(super) fn n(&self) -> usize {
@@ -65,13 +80,14 @@ impl<'a> Matrix<'a> {
     /// The matrix with one more row, of zeros when `point` is absent.
     pub(super) fn with_point(&self, point: Option<&'a [i32]>) -> Self {
         assert!(self.point.is_none(), "one point is enough");
-        Self { point: Some(point.map_or(Point::Origin, Point::At)), ..self.clone() }
+        let point = Some(point.map_or(Point::Origin, Point::At));
+        Self { point, distances: None, ..self.clone() }
     }
 
     /// The matrix of rows made from these.
     pub(super) fn staged(&self, stage: Vec<Source>) -> Self {
         assert!(self.point.is_none(), "a point comes after the stages");
-        let mut matrix = self.clone();
+        let mut matrix = Self { distances: None, ..self.clone() };
         let plain: Option<Vec<usize>> = stage
             .iter()
             .map(|source| if let Source::Row(row) = source { Some(*row) } else { None })

@@ -76,18 +76,40 @@ impl WithSimd for Plain<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> bool {
+        // The more rows in one go, the less often sums are read and written.
+        let (eights, rest) = self.rows.as_chunks::<8>();
+        let (fours, rest) = rest.as_chunks::<4>();
+        let (twos, ones) = rest.as_chunks::<2>();
         let mut greatest = 0;
-        for (row, _) in self.rows {
-            for (sum, &value) in self.out.iter_mut().zip(*row) {
-                greatest = greatest.max(value.unsigned_abs());
-                *sum = sum.wrapping_add(value);
-            }
-        }
+        eights.iter().for_each(|rows| greatest = greatest.max(add(rows, self.out)));
+        fours.iter().for_each(|rows| greatest = greatest.max(add(rows, self.out)));
+        twos.iter().for_each(|rows| greatest = greatest.max(add(rows, self.out)));
+        ones.iter().for_each(|row| greatest = greatest.max(add(&[*row], self.out)));
         for sum in self.out.iter_mut() {
             *sum = self.divider.divide(*sum);
         }
         greatest < VALUE_LIMIT as u32
     }
+}
+
+/// Adds N rows to sums of values below 2^23 in magnitude, at most 128 of them; the greatest magnitude of
+/// a value.
+#[inline(always)]
+fn add<const N: usize>(rows: &[(&[i32], u64); N], sums: &mut [i32]) -> u32 {
+    let mut values = [&rows[0].0[..sums.len()]; N];
+    for (values, &(row, _)) in values.iter_mut().zip(rows) {
+        *values = &row[..sums.len()];
+    }
+    let mut greatest = 0;
+    for (at, sum) in sums.iter_mut().enumerate() {
+        let mut total = *sum;
+        for values in &values {
+            total = total.wrapping_add(values[at]);
+            greatest = greatest.max(values[at].unsigned_abs());
+        }
+        *sum = total;
+    }
+    greatest
 }
 
 /// Weighted means of a block; whether all values are in range.

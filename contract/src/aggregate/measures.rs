@@ -21,15 +21,47 @@ pub fn norms_squared(updates: ArrayView2<'_, i32>) -> Vec<u128> {
     distances(&Matrix::new(rows_of(&matrix)), None, DIFFERENCE_LIMIT).expect(IN_RANGE)
 }
 
-/// ‖x_i − centre‖² of each row of `updates` (n × d), in squared quanta.
+/// How a vector lies to another, the centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bearing {
+    /// ‖x − centre‖², in squared quanta.
+    pub distance_squared: u128,
+    /// The cosine of the angle between the two in millionths, as [`cosine_micro`] rounds it.
+    pub cosine_micro: i64,
+}
+
+/// How each row of `updates` (n × d) lies to a centre, and ‖centre‖², in squared quanta.
 ///
 /// # Panics
 /// When `centre` does not have d values, or a value has a magnitude of 2^24 or more:
 /// updates and their differences have not.
-pub fn distances_squared_to(updates: ArrayView2<'_, i32>, centre: &[i32]) -> Vec<u128> {
+pub fn bearings(updates: ArrayView2<'_, i32>, centre: &[i32]) -> (Vec<Bearing>, u128) {
     assert_eq!(centre.len(), updates.ncols(), "the centre has one value for each parameter");
     let matrix = rows_contiguous(updates);
-    distances(&Matrix::new(rows_of(&matrix)), Some(centre), DIFFERENCE_LIMIT).expect(IN_RANGE)
+    let matrix = Matrix::new(rows_of(&matrix));
+    let n = matrix.n();
+    // ‖x_i − c‖² and ‖x_i‖² of each row, then ‖c‖².
+    let sums = blocks::sum(&matrix.with_point(Some(centre)), 2 * n + 1, |rows, totals| {
+        let (point, rows) = rows.split_last().expect("the point is the last row");
+        let (square, mut greatest) = simd::run(Square(point));
+        totals[2 * n] += u128::from(square);
+        for (at, row) in rows.iter().enumerate() {
+            let (distance, square, magnitude) = simd::run(DistanceAndSquare { row, point });
+            totals[at] += u128::from(distance);
+            totals[n + at] += u128::from(square);
+            greatest = greatest.max(magnitude);
+        }
+        greatest < DIFFERENCE_LIMIT
+    });
+    let sums = sums.expect(IN_RANGE);
+    let centre_square = sums[2 * n];
+    let bearing = |at: usize| {
+        let (distance_squared, square) = (sums[at], sums[n + at]);
+        // ‖x − c‖² = ‖x‖² + ‖c‖² − 2·⟨x, c⟩, and all of them are below 2^78.
+        let product = ((square + centre_square) as i128 - distance_squared as i128) / 2;
+        Bearing { distance_squared, cosine_micro: cosine_of(product, square, centre_square) }
+    };
+    ((0..n).map(bearing).collect(), centre_square)
 }
 
 /// ‖x_i − x_j‖² of every two rows of `updates` (n × d), in squared quanta: n × n, row-major,
@@ -103,6 +135,30 @@ impl WithSimd for Distance<'_> {
             sum = sum.wrapping_add(difference.wrapping_mul(difference));
         }
         (sum, greatest)
+    }
+}
+
+/// Squared distance and Σ q² over a piece, of values as [`Distance`] has them, and the greatest
+/// magnitude of a value of the row.
+struct DistanceAndSquare<'a> {
+    row: &'a [i32],
+    point: &'a [i32],
+}
+
+impl WithSimd for DistanceAndSquare<'_> {
+    type Output = (u64, u64, u32);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> (u64, u64, u32) {
+        let (mut distance, mut square, mut greatest) = (0u64, 0u64, 0u32);
+        for (&a, &b) in self.row.iter().zip(self.point) {
+            let magnitude = a.unsigned_abs();
+            greatest = greatest.max(magnitude);
+            let difference = u64::from(a.abs_diff(b));
+            distance = distance.wrapping_add(difference.wrapping_mul(difference));
+            square = square.wrapping_add(u64::from(magnitude).wrapping_mul(u64::from(magnitude)));
+        }
+        (distance, square, greatest)
     }
 }
 

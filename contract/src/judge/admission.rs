@@ -9,12 +9,16 @@ use fedledger_ledger::task::{AggregationRule, NormBand};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 use sha2::{Digest as _, Sha256};
 
+use super::geometry::Geometry;
 use super::measure::{clip, is_over, ratio_milli};
 use super::round_aggregate::RoundAggregate;
 use super::verdict;
 use super::weights::{weighs, weights_micro};
 use super::{Content, RoundInputs, RoundJudgement, Submission, Terms};
-use crate::aggregate::{self, aggregate_on, check_precondition, norms_squared};
+use crate::aggregate::{
+    self, aggregate_rows, check_precondition, measures_pairs, norms_squared, AggregateError,
+    Aggregation,
+};
 use crate::history::Past;
 use crate::integer::{isqrt_u128, median_u64};
 use crate::records::{HarmRecord, ReturnRecord};
@@ -55,6 +59,7 @@ pub struct Admission {
     pub(super) lines: Vec<Line>,
     /// `m × d`: the admitted updates by member id, then those in quarantine by member id.
     pub(super) values: Array2<i32>,
+    pub(super) geometry: Geometry,
     pub(super) start: Option<Vec<i32>>,
     pub(super) reference_norm: Option<u64>,
     pub(super) quarantined_absent: usize,
@@ -102,6 +107,7 @@ pub fn admit(inputs: RoundInputs) -> Admission {
         terms,
         lines,
         values,
+        geometry: Geometry::default(),
         start,
         reference_norm,
         quarantined_absent,
@@ -329,12 +335,26 @@ impl Admission {
         let weights: Vec<u64> = admitted.map(weight).collect();
         let (start, seed) = (self.start.as_deref(), self.seed());
         let terms = aggregate::Terms { f, weights: &weights, start, seed };
-        let aggregation = aggregate_on(rule, self.updates(), &terms);
+        let aggregation = self.aggregate_some(rule, &(0..n).collect::<Vec<usize>>(), &terms);
         let aggregation =
             aggregation.expect("precondition, weights and ranges were checked on admission");
         let mut aggregate = RoundAggregate::new(aggregation, &weights, weighs);
         self.lean(rule, &mut aggregate, seed);
         Ok(aggregate)
+    }
+
+    /// The rule's over some rows.
+    pub(super) fn aggregate_some(
+        &self,
+        rule: &AggregationRule,
+        rows: &[usize],
+        terms: &aggregate::Terms<'_>,
+    ) -> Result<Aggregation, AggregateError> {
+        let distances = measures_pairs(rule, self.values.ncols())
+            .then(|| self.distances_between(rows))
+            .flatten();
+        let values = rows.iter().map(|&row| self.row(row)).collect();
+        aggregate_rows(rule, values, terms, distances.as_deref())
     }
 
     /// What rules draw from: the first eight bytes, the least significant first, of the SHA-256 of

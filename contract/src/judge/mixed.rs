@@ -33,10 +33,8 @@ impl Admission {
     pub fn mixed(&self, own: &[i32], cell: &[MemberId]) -> Vec<i32> {
         assert_eq!(own.len(), self.values.ncols(), "an aggregate is as long as an update");
         let of_cell = self.lines.iter().filter(|line| cell.contains(&line.submission.member));
-        let rows: Vec<&[i32]> = of_cell
-            .filter_map(|line| line.row)
-            .map(|row| self.values.row(row).to_slice().expect("rows of an owned matrix"))
-            .collect();
+        let rows: Vec<&[i32]> =
+            of_cell.filter_map(|line| line.row).map(|row| self.row(row)).collect();
         let entering = self.admitted() as i64;
         let whole = i128::from(entering + rows.len() as i64).max(1);
         // At most 128 members and values below 2^23: a sum is below 2^30.

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::admission::{Admission, Line, Place};
 use super::round_aggregate::RoundAggregate;
 use super::weights::{weighs, PROBATION_DIVISOR};
-use crate::aggregate::{aggregate_rows, check_precondition, Terms};
+use crate::aggregate::{check_precondition, Terms};
 use crate::integer::div_half_even;
 
 /// Columns that one thread works on at a time.
@@ -39,12 +39,9 @@ impl Admission {
             return;
         }
         let rows: Vec<usize> = self.standing().collect();
-        let values = rows.iter().map(|&row| {
-            self.values.row(row).to_slice().expect("the rows of an owned matrix are contiguous")
-        });
         let weights = vec![1; rows.len()];
         let terms = Terms { f: self.byzantine(), weights: &weights, start: None, seed };
-        let standing = aggregate_rows(rule, values.collect(), &terms);
+        let standing = self.aggregate_some(rule, &rows, &terms);
         let standing = standing.expect("precondition, weights and ranges were checked");
         let standing = RoundAggregate::new(standing, &weights, false);
         lean_values(&mut all.values, &standing.values);

@@ -139,8 +139,7 @@ fn say_excused(
 }
 
 fn row<'a>(admission: &'a Admission, line: &Line) -> Option<Row<'a>> {
-    let values = admission.values.row(line.row?);
-    let values = values.to_slice().expect("the rows of an owned matrix are contiguous");
+    let values = admission.row(line.row?);
     // Whom the evaluators left out stands as before, and so does the centre.
     let enters = matches!(line.place, Place::Admitted | Place::LeftOut);
     Some(Row { member: line.submission.member.clone(), values, enters })

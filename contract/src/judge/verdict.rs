@@ -8,7 +8,6 @@
 use fedledger_ledger::decision::{Measure, Reason, RoundFailure, UpdateVerdict, Verdict};
 use fedledger_ledger::entry::Standing;
 use fedledger_ledger::task::TrustPolicy;
-use ndarray::ArrayView2;
 
 use super::admission::{rows_to, Admission, Line, Place};
 use super::measure::{is_over, ratio_milli};
@@ -16,9 +15,7 @@ use super::probation::is_on_probation;
 use super::remember::remember;
 use super::round_aggregate::RoundAggregate;
 use super::RoundJudgement;
-use crate::aggregate::{
-    cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared, UpdateUse,
-};
+use crate::aggregate::{bearings, UpdateUse};
 use crate::integer::{div_half_even, isqrt_u128, median_u64};
 use crate::trust::{after_round_all, mark_of};
 
@@ -30,7 +27,7 @@ pub(super) const NEAREST_WORK_MAX: u128 = 1 << 30;
 struct Scores<'a> {
     aggregate: &'a RoundAggregate,
     distances: Vec<u64>,
-    /// Cosine to the aggregate in millionths, as [`cosine_micro`] rounds it.
+    /// Cosine to the aggregate in millionths, as [`Bearing`](crate::aggregate::Bearing) has it.
     cosines_micro: Vec<i64>,
     median_distance: u64,
     nearest: Option<Vec<u64>>,
@@ -67,18 +64,17 @@ pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgeme
 
 fn score<'a>(admission: &Admission, aggregate: &'a RoundAggregate) -> Scores<'a> {
     let scored = admission.lines.iter().filter(|line| line.row.is_some()).count();
-    let cosine_to_aggregate = |row: usize| {
-        let values = admission.values.row(row);
-        let values = values.as_slice().expect("the rows of an owned matrix are contiguous");
-        cosine_micro(values, &aggregate.values)
-    };
-    let cosines_micro: Vec<i64> = (0..scored).map(cosine_to_aggregate).collect();
-    let distances = distances(admission, &aggregate.values, &cosines_micro);
-    let median_distance = median_u64(&distances[..admission.admitted()]).unwrap_or(0);
     let rows = rows_to(&admission.values, scored);
+    let (bearings, aggregate_square) = bearings(rows, &aggregate.values);
+    let cosines_micro: Vec<i64> = bearings.iter().map(|one| one.cosine_micro).collect();
+    let mut distances: Vec<u64> =
+        bearings.iter().map(|one| isqrt_u128(one.distance_squared)).collect();
+    measure_as_sent(admission, aggregate_square, &cosines_micro, &mut distances);
+    let median_distance = median_u64(&distances[..admission.admitted()]).unwrap_or(0);
     let work = (scored as u128).pow(2) * rows.ncols() as u128;
     let nearest = (scored > 1 && work <= NEAREST_WORK_MAX).then(|| {
-        let squares = pairwise_distances_squared(rows);
+        let squares = admission.distances_between(&(0..scored).collect::<Vec<usize>>());
+        let squares = squares.expect("values of an update are in range");
         let others = |i: usize| (0..scored).filter(move |&j| j != i);
         (0..scored)
             .map(|i| others(i).map(|j| squares[i * scored + j]).min().map_or(0, isqrt_u128))
@@ -87,25 +83,21 @@ fn score<'a>(admission: &Admission, aggregate: &'a RoundAggregate) -> Scores<'a>
     Scores { aggregate, distances, cosines_micro, median_distance, nearest }
 }
 
-/// The distances to the aggregate of all rows that are scored, one for each of `cosines_micro`.
-///
 /// Where the policy asks for it, what was scaled down is measured as it was sent: the norm band
 /// limits what an update weighs, and must not hide how far it went.
-fn distances(admission: &Admission, aggregate: &[i32], cosines_micro: &[i64]) -> Vec<u64> {
-    let rows = rows_to(&admission.values, cosines_micro.len());
-    let squares = distances_squared_to(rows, aggregate);
-    let mut distances: Vec<u64> = squares.into_iter().map(isqrt_u128).collect();
-    let as_sent = admission.terms.trust.is_some_and(|policy| policy.outlier_as_sent);
-    let clipped = admission.lines.iter().filter(|line| as_sent && line.clipped_milli.is_some());
-    let mut clipped = clipped.filter_map(|line| line.row.zip(line.norm)).peekable();
-    if clipped.peek().is_some() {
-        let whole = ArrayView2::from_shape((1, aggregate.len()), aggregate);
-        let square = norms_squared(whole.expect("one row of all values"))[0];
-        clipped.for_each(|(row, norm)| {
-            distances[row] = distance_as_sent(norm, square, cosines_micro[row]);
-        });
+fn measure_as_sent(
+    admission: &Admission,
+    aggregate_square: u128,
+    cosines_micro: &[i64],
+    distances: &mut [u64],
+) {
+    if !admission.terms.trust.is_some_and(|policy| policy.outlier_as_sent) {
+        return;
     }
-    distances
+    let clipped = admission.lines.iter().filter(|line| line.clipped_milli.is_some());
+    for (row, norm) in clipped.filter_map(|line| line.row.zip(line.norm)) {
+        distances[row] = distance_as_sent(norm, aggregate_square, cosines_micro[row]);
+    }
 }
 
 /// How far an update of norm `norm`, at that cosine to the aggregate, is from it by the law of

@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_types, reason = "the reference that the integer code is held to")]
 
 use fedledger_contract::aggregate::{
-    aggregate, cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared,
+    aggregate, bearings, cosine_micro, norms_squared, pairwise_distances_squared,
 };
 use fedledger_ledger::task::AggregationRule;
 use rand::{Rng, SeedableRng};
@@ -131,7 +131,12 @@ fn measures_equal_their_definitions() {
         assert_eq!(norms_squared(updates.view()), norms);
         let to_first: Vec<u128> =
             rows.iter().map(|row| square(&difference(row, &rows[0]))).collect();
-        assert_eq!(distances_squared_to(updates.view(), &rows[0]), to_first);
+        let (bearings, square_of_first) = bearings(updates.view(), &rows[0]);
+        assert_eq!(square_of_first, norms[0]);
+        for ((bearing, row), distance) in bearings.iter().zip(&rows).zip(&to_first) {
+            let cosine = cosine_micro(row, &rows[0]);
+            assert_eq!((bearing.distance_squared, bearing.cosine_micro), (*distance, cosine));
+        }
         let pairs = pairwise_distances_squared(updates.view());
         for i in 0..n {
             for j in 0..n {

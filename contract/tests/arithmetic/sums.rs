@@ -1,8 +1,7 @@
 //! What rules add up, on small matrices of values up to the limit, against 128-bit sums.
 
 use fedledger_contract::aggregate::{
-    aggregate_on, cosine_micro, distances_squared_to, norms_squared, pairwise_distances_squared,
-    Terms,
+    aggregate_on, bearings, cosine_micro, norms_squared, pairwise_distances_squared, Terms,
 };
 use fedledger_contract::integer::wide_mul;
 use fedledger_contract::judge::{judge, Content, RoundInputs, Submission};
@@ -85,9 +84,14 @@ proptest! {
         let (n, zero) = (rows.len(), vec![0; rows[0].len()]);
         let updates = matrix(&rows);
         let norms: Vec<u128> = rows.iter().map(|row| square_of(row, &zero)).collect();
-        prop_assert_eq!(norms_squared(updates.view()), norms);
+        prop_assert_eq!(&norms_squared(updates.view()), &norms);
         let to_last: Vec<u128> = rows.iter().map(|row| square_of(row, &rows[n - 1])).collect();
-        prop_assert_eq!(distances_squared_to(updates.view(), &rows[n - 1]), to_last);
+        let (found, square_of_last) = bearings(updates.view(), &rows[n - 1]);
+        prop_assert_eq!(square_of_last, norms[n - 1]);
+        for ((one, row), distance) in found.iter().zip(&rows).zip(to_last) {
+            prop_assert_eq!(one.distance_squared, distance);
+            prop_assert_eq!(one.cosine_micro, cosine_micro(row, &rows[n - 1]));
+        }
         let pairs: Vec<u128> =
             (0..n * n).map(|at| square_of(&rows[at / n], &rows[at % n])).collect();
         prop_assert_eq!(pairwise_distances_squared(updates.view()), pairs);

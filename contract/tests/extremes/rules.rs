@@ -1,8 +1,8 @@
 //! Every rule on updates at the limits, for the fewest and the most members.
 
 use fedledger_contract::aggregate::{
-    aggregate_on, alignments, check_precondition, cosine_micro, cosines_micro,
-    distances_squared_to, foolsgold_similarity_micro, mahalanobis_squared_micro, norms_squared,
+    aggregate_on, alignments, bearings, check_precondition, cosine_micro, cosines_micro,
+    foolsgold_similarity_micro, mahalanobis_squared_micro, norms_squared,
     pairwise_distances_squared, reconstruction_error_micro, Terms,
 };
 use fedledger_ledger::limits::{MEMBERS_MAX, PARAMETERS_MAX};
@@ -132,7 +132,11 @@ fn sums_over_the_most_parameters_are_exact() {
     let updates = ArrayView2::from_shape((3, d).strides((1, 1)), &sent).expect("rows may overlap");
     let square = u128::from(VALUE_MAX.unsigned_abs()).pow(2) * d as u128;
     assert_eq!(norms_squared(updates), [square; 3]);
-    assert_eq!(distances_squared_to(updates, &sent[..d]), [0, 4 * square, 0]);
+    let (found, square_of_first) = bearings(updates, &sent[..d]);
+    assert_eq!(square_of_first, square);
+    let found: Vec<(u128, i64)> =
+        found.iter().map(|one| (one.distance_squared, one.cosine_micro)).collect();
+    assert_eq!(found, [(0, 1_000_000), (4 * square, -1_000_000), (0, 1_000_000)]);
     let distances = pairwise_distances_squared(updates);
     assert_eq!(distances[1], 4 * square);
     assert_eq!(distances[2], 0);
