@@ -25,7 +25,8 @@
 //!    `bond_milli`, the bonds bounded by the smaller shift of the two exceed `shift_milli`
 //!    squared, and its own shift exceeds the median member's by `lead_milli`: the last tells the
 //!    fewer that moved from the more they moved away from. A member is compared with those whose
-//!    baselines stand at least half as long.
+//!    baselines stand at least half as long; what is usual among these is told by the steady ones, whose
+//!    `v` is at most 24 times the median member's.
 //! 5. **Finding**: `rounds_in_a_row` rounds in a cell at any scale.
 //!
 //! *Notices.* A member that announced a change of its data is excused ([`MemberHistory::excused`]): that

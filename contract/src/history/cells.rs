@@ -19,6 +19,10 @@ const ROUNDS_MIN: u32 = 3;
 /// Added to the spread of all bonds, in thousandths: where nobody moves at all, spread is rounding.
 const SPREAD_MILLI_LEAST: i128 = 50;
 
+/// A member whose deviations scattered more than so many times as widely as the median member's while its
+/// baseline was made, in variance, is unsteady. See ADR 14.
+const UNSTEADY_TIMES: u64 = 24;
+
 /// A member that moved together with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -101,9 +105,15 @@ fn search_at(
     let histories: Vec<&MemberHistory> = enrolled.iter().map(|one| one.history).collect();
     let standing: Vec<usize> = peers.iter().copied().filter(|&at| enrolled[at].stands).collect();
     let shifts = shifts(&histories, &standing, &past.policy, scale);
-    let leads = leads_milli(&shifts, &standing);
+    // Whose noise is far above the others' has no shift and no bonds to speak of, and several of these
+    // would make what honest members have in common look unusual.
+    let steady = steady(&histories, &standing);
+    let of = |among: &[usize]| -> Vec<usize> {
+        among.iter().copied().filter(|&at| steady(at)).collect()
+    };
+    let leads = leads_milli(&shifts, &of(&standing));
     let bonds = bonds_milli(&shifts);
-    let (middle, spread) = usual(&bonds, peers);
+    let (middle, spread) = usual(&bonds, &of(peers));
     let least = i128::from(past.policy.shift_milli).pow(2) / 1000;
     let finding = |&at: &usize| {
         let closest = closest_of(peers, &bonds[at], at, f - 1);
@@ -125,10 +135,20 @@ fn search_at(
     members.iter().filter_map(finding).collect()
 }
 
-/// How much longer each shift is than the median one of those standing, in thousandths of noise.
-fn leads_milli(shifts: &[Shift], standing: &[usize]) -> Vec<i64> {
+/// Whether a member is not unsteady beside those standing; all are where fewer than [`STANDING_MIN`] of
+/// those would be.
+fn steady<'a>(histories: &'a [&MemberHistory], standing: &[usize]) -> impl Fn(usize) -> bool + 'a {
+    let spreads = standing.iter().map(|&at| histories[at].spread as i64).collect();
+    let most = (median_i64(spreads).max(1) as u64).saturating_mul(UNSTEADY_TIMES);
+    let is_steady = move |at: usize| histories[at].spread <= most;
+    let enough = standing.iter().filter(|&&at| is_steady(at)).count() >= STANDING_MIN;
+    move |at| !enough || is_steady(at)
+}
+
+/// How much longer each shift is than the median one of `usual`, in thousandths of noise.
+fn leads_milli(shifts: &[Shift], usual: &[usize]) -> Vec<i64> {
     let lengths: Vec<i64> = shifts.iter().map(length_milli).collect();
-    let median = median_i64(standing.iter().map(|&at| lengths[at]).collect());
+    let median = median_i64(usual.iter().map(|&at| lengths[at]).collect());
     lengths.into_iter().map(|length| length - median).collect()
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Rules that take ranks or choose ignore weights. With these the aggregate is `(3·S + A)/4`, each value
 //! rounded half to even: A is the rule's over all updates that enter, S the rule's over those of
-//! members that are not on probation. Both withstand the same f, so that what lies between them does
-//! as well; and were the rule the mean, an update on probation would weigh a quarter of its share.
+//! members that are not on probation. Were the rule the mean, an update on probation would weigh a
+//! quarter of its share. A withstands f. S withstands f less the members it leaves out that were struck
+//! when they were last judged, which are likely to be some of the f, and at least half of f, since a
+//! strike is no proof. Were it all of f, S could rest on a single one of those that are left.
 //!
 //! Where those that are not on probation are too few for the rule, A stands, and probation is in
 //! the record alone.
@@ -30,7 +32,16 @@ impl Admission {
         let standing = self.standing().count();
         !weighs(rule)
             && standing < self.admitted()
-            && check_precondition(rule, standing, self.byzantine()).is_ok()
+            && check_precondition(rule, standing, self.byzantine_standing()).is_ok()
+    }
+
+    /// How many of the members that are not on probation the rule is to withstand: f less those on
+    /// probation that were just struck, at least half of f.
+    fn byzantine_standing(&self) -> usize {
+        let f = self.byzantine();
+        let admitted = self.lines.iter().filter(|line| line.place == Place::Admitted);
+        let struck = admitted.filter(|line| is_on_probation(line) && was_struck(line));
+        f.saturating_sub(struck.count()).max(f.div_ceil(2))
     }
 
     /// Leans `all`, the rule's aggregate of all updates that enter.
@@ -40,7 +51,7 @@ impl Admission {
         }
         let rows: Vec<usize> = self.standing().collect();
         let weights = vec![1; rows.len()];
-        let terms = Terms { f: self.byzantine(), weights: &weights, start: None, seed };
+        let terms = Terms { f: self.byzantine_standing(), weights: &weights, start: None, seed };
         let standing = self.aggregate_some(rule, &rows, &terms);
         let standing = standing.expect("precondition, weights and ranges were checked");
         let standing = RoundAggregate::new(standing, &weights, false);
@@ -94,6 +105,10 @@ fn quarters(standing: impl Into<i64>, all: impl Into<i64>) -> i64 {
 
 pub(super) fn is_on_probation(line: &Line) -> bool {
     line.submission.trust.standing == Standing::Probation
+}
+
+fn was_struck(line: &Line) -> bool {
+    line.submission.trust.strikes > 0
 }
 
 #[cfg(test)]

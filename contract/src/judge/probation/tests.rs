@@ -16,11 +16,11 @@ fn on_probation(rows: &[Vec<i32>], who: &[usize]) -> RoundInputs {
 }
 
 /// The rule by itself.
-fn by_itself(rule: &AggregationRule, rows: &[Vec<i32>]) -> Aggregation {
+fn by_itself(rule: &AggregationRule, f: usize, rows: &[Vec<i32>]) -> Aggregation {
     let shape = (rows.len(), rows[0].len());
     let matrix = Array2::from_shape_vec(shape, rows.concat()).expect("rows of one length");
     let weights = vec![1; rows.len()];
-    aggregate(rule, F, matrix.view(), &weights, None).expect("a rule that is defined")
+    aggregate(rule, f, matrix.view(), &weights, None).expect("a rule that is defined")
 }
 
 /// `(3·standing + all) / 4`, rounded half to even, in another way.
@@ -70,13 +70,13 @@ proptest! {
         let kept: Vec<Vec<i32>> = kept.map(|(_, row)| row.clone()).collect();
         for rule in rules() {
             let judgement = judge(&rule, on_probation(&rows, &who));
-            let all = by_itself(&rule, &rows);
+            let all = by_itself(&rule, F, &rows);
             let defined = rule != AggregationRule::Bulyan || kept.len() > 4 * F + 2;
             if !defined {
                 prop_assert_eq!(judgement.aggregate, Ok(all.values), "{:?}", rule);
                 continue;
             }
-            let standing = by_itself(&rule, &kept);
+            let standing = by_itself(&rule, F, &kept);
             let pairs = standing.values.iter().zip(&all.values);
             let expected = pairs.map(|(&standing, &all)| leaning(standing, all)).collect();
             prop_assert_eq!(&judgement.aggregate, &Ok(expected), "{:?}", rule);
@@ -102,8 +102,48 @@ fn where_too_few_are_in_good_standing_probation_is_in_the_record_alone() {
     let rows: Vec<Vec<i32>> = (0..7).map(|at| vec![100 + 3 * at, 100 - 2 * at]).collect();
     // Four in good standing are no more than twice f.
     let judgement = judge(&AggregationRule::Median, on_probation(&rows, &[1, 2, 3]));
-    assert_eq!(judgement.aggregate, Ok(by_itself(&AggregationRule::Median, &rows).values));
+    assert_eq!(judgement.aggregate, Ok(by_itself(&AggregationRule::Median, F, &rows).values));
     assert_eq!(said(&judgement, 3), (Verdict::Accept, Reason::Clean, false));
+}
+
+/// With f = 4 and thirteen members: what is left of f when so many on probation were struck.
+#[test]
+fn who_was_struck_counts_as_one_of_the_f_up_to_half_of_them() {
+    let rows: Vec<Vec<i32>> = (0..13i32).map(|at| vec![at * at * at, 70 - 9 * at * at]).collect();
+    let who = [0, 4, 12];
+    let kept = rows.iter().enumerate().filter(|(at, _)| !who.contains(at));
+    let kept: Vec<Vec<i32>> = kept.map(|(_, row)| row.clone()).collect();
+    let rule = AggregationRule::TrimmedMean;
+    let mut aggregates = Vec::new();
+    for (struck, f_standing) in [(0, 4), (1, 3), (2, 2), (3, 2)] {
+        let mut inputs = on_probation(&rows, &who);
+        inputs.terms = terms(4, 9);
+        who.iter().take(struck).for_each(|&at| inputs.submissions[at].trust.strikes = 1);
+        let all = by_itself(&rule, 4, &rows).values;
+        let standing = by_itself(&rule, f_standing, &kept).values;
+        let expected = standing.iter().zip(&all).map(|(&one, &all)| leaning(one, all)).collect();
+        let found = judge(&rule, inputs).aggregate;
+        assert_eq!(found, Ok(expected), "{struck} struck");
+        aggregates.push(found);
+    }
+    aggregates.dedup();
+    assert_eq!(aggregates.len(), 3, "each of three values of f makes another aggregate");
+}
+
+/// Eight that stand are too few for f = 4, and enough for what is left of it when one was struck.
+#[test]
+fn strikes_can_make_the_rule_defined_without_who_was_struck() {
+    let rows: Vec<Vec<i32>> = (0..13).map(|at| vec![100 + 3 * at, 100 - 2 * at]).collect();
+    let who = [0, 1, 2, 3, 4];
+    let mut inputs = on_probation(&rows, &who);
+    inputs.terms = terms(4, 9);
+    let rule = AggregationRule::Median;
+    let all = by_itself(&rule, 4, &rows).values;
+    assert_eq!(judge(&rule, inputs.clone()).aggregate, Ok(all.clone()));
+    inputs.submissions[0].trust.strikes = 1;
+    let standing = by_itself(&rule, 3, &rows[5..]).values;
+    let leaning = standing.iter().zip(&all).map(|(&one, &all)| leaning(one, all)).collect();
+    assert_eq!(judge(&rule, inputs).aggregate, Ok(leaning));
 }
 
 /// Of seven a standing one has three quarters of a fifth and a quarter of a seventh, one on probation
