@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{bail, Context as _};
+use fedledger_contract::check_task;
 use fedledger_contract::profile::{apply, with_classes, Profile};
 use fedledger_ledger::ids::{byzantine_max, ChainId, MemberId, TaskId};
 use fedledger_ledger::task::TaskSpec;
@@ -44,31 +45,49 @@ pub struct DemoOptions {
 /// Number of hospitals when nothing is said.
 pub const INSTITUTIONS: usize = 7;
 
-/// Runs the demonstration and prints it. Returns whether everything that had to hold did.
-///
-/// # Errors
-/// When it cannot be set up, a node fails, or a round does not end.
-pub fn run(options: &DemoOptions) -> anyhow::Result<bool> {
-    let temporary = tempfile::Builder::new().prefix("fedledger-demo-").tempdir()?;
-    let cleanup = Cleanup::on_interrupt(temporary.path().to_owned())?;
-    let result = show(options, temporary.path(), &cleanup);
-    cleanup.unless_interrupted();
-    result
+/// A demonstration that can begin.
+pub struct Demonstration {
+    scenario: Scenario,
+    members: Vec<MemberId>,
+    task: TaskSpec,
+    keep: Option<PathBuf>,
 }
 
-fn show(options: &DemoOptions, temporary: &Path, cleanup: &Cleanup) -> anyhow::Result<bool> {
-    let started = Instant::now();
+/// Reads the data and settles the task; nothing is started.
+///
+/// # Errors
+/// When the settings or the data do not make a demonstration.
+pub fn prepare(options: &DemoOptions) -> anyhow::Result<Demonstration> {
     let mut scenario = build_scenario(options)?;
     scenario.rounds = options.rounds;
     let task = TaskId::new("demo").expect("a fixed id");
     let members = member_ids(&scenario)?;
-    let spec = contract(options.profile, scenario.task(task)?, &scenario)?;
-    let dir = options.keep.clone().unwrap_or_else(|| temporary.join("consortium"));
+    let task = contract(options.profile, scenario.task(task)?, &scenario)?;
+    check_task(&task, members.len())?;
+    Ok(Demonstration { scenario, members, task, keep: options.keep.clone() })
+}
+
+/// Runs the demonstration and prints it. Returns whether everything that had to hold did.
+///
+/// # Errors
+/// When a node fails, or a round does not end.
+pub fn run(demonstration: Demonstration) -> anyhow::Result<bool> {
+    let temporary = tempfile::Builder::new().prefix("fedledger-demo-").tempdir()?;
+    let cleanup = Cleanup::on_interrupt(temporary.path().to_owned())?;
+    let result = show(demonstration, temporary.path(), &cleanup);
+    cleanup.unless_interrupted();
+    result
+}
+
+fn show(shown: Demonstration, temporary: &Path, cleanup: &Cleanup) -> anyhow::Result<bool> {
+    let started = Instant::now();
+    let Demonstration { scenario, members, task, keep } = shown;
+    let dir = keep.clone().unwrap_or_else(|| temporary.join("consortium"));
     let screen = Screen::new(&members, &scenario.hostile);
-    screen.opening(&scenario, &spec, &dir);
+    screen.opening(&scenario, &task, &dir);
 
     let chain_id = ChainId::new("fedledger-demo").expect("a fixed id");
-    let cast = cast(&scenario, spec);
+    let cast = cast(&scenario, task);
     let mut nodes = NetworkRun::start(&dir, chain_id, cast, &this_program()?, cleanup)?;
     screen.nodes_up(nodes.running(), started.elapsed());
     train(&scenario, &mut nodes, &screen)?;
@@ -76,7 +95,7 @@ fn show(options: &DemoOptions, temporary: &Path, cleanup: &Cleanup) -> anyhow::R
     let devnet = nodes.stop()?;
     screen.summary(&scenario, &model, &plain);
     let verified = outsider::check(&devnet, &dir, &screen)?;
-    screen.closing(options.keep.as_deref(), started.elapsed());
+    screen.closing(keep.as_deref(), started.elapsed());
     Ok(verified)
 }
 
@@ -158,4 +177,37 @@ fn train(scenario: &Scenario, nodes: &mut NetworkRun, screen: &Screen) -> anyhow
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_make_no_demonstration_are_named_before_anything_is_started() {
+        let good = DemoOptions {
+            institutions: None,
+            attackers: 2,
+            attack: "sign-flip".parse().expect("an attack"),
+            rounds: 5,
+            profile: None,
+            data: None,
+            keep: None,
+            seed: 1,
+        };
+        assert!(prepare(&good).is_ok());
+        let few = DemoOptions { institutions: Some(3), attackers: 1, ..good.clone() };
+        let all = DemoOptions { attackers: 7, ..good.clone() };
+        let none = DemoOptions { rounds: 0, ..good.clone() };
+        let short = DemoOptions { profile: Some(Profile::Evaluated), ..good };
+        for (options, words) in [
+            (few, "needs at least 4 institutions to tolerate a hostile one, not 3"),
+            (all, "at least one must be honest"),
+            (none, "rounds is 0, expected 1 to"),
+            (short, "needs 7 institutions and 18 rounds"),
+        ] {
+            let error = prepare(&options).err().expect("no demonstration").to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 }

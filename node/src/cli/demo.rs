@@ -83,6 +83,8 @@ pub(super) fn run(_: &Context, args: &DemoArgs) -> Result<Exit, Failure> {
         keep: args.keep.clone(),
         seed: args.seed,
     };
-    let verified = crate::demo::run(&options)?;
+    let demonstration =
+        crate::demo::prepare(&options).map_err(|error| Failure::usage(format!("{error:#}")))?;
+    let verified = crate::demo::run(demonstration)?;
     Ok(if verified { Exit::Ok } else { Exit::Invalid })
 }
