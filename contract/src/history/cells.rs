@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fedledger_ledger::ids::MemberId;
 
 use super::sketch::median_i64;
-use super::track::{shifts, MemberHistory, Shift, SCALES};
+use super::track::{median_spread, shifts, MemberHistory, Shift, SCALES};
 use super::Past;
 use crate::integer::{div_half_even, isqrt_u128};
 
@@ -138,8 +138,7 @@ fn search_at(
 /// Whether a member is not unsteady beside those standing; all are where fewer than [`STANDING_MIN`] of
 /// those would be.
 fn steady<'a>(histories: &'a [&MemberHistory], standing: &[usize]) -> impl Fn(usize) -> bool + 'a {
-    let spreads = standing.iter().map(|&at| histories[at].spread as i64).collect();
-    let most = (median_i64(spreads).max(1) as u64).saturating_mul(UNSTEADY_TIMES);
+    let most = median_spread(histories, standing).saturating_mul(UNSTEADY_TIMES);
     let is_steady = move |at: usize| histories[at].spread <= most;
     let enough = standing.iter().filter(|&&at| is_steady(at)).count() >= STANDING_MIN;
     move |at| !enough || is_steady(at)

@@ -245,6 +245,12 @@ pub(super) struct Shift {
     pub noise: i128,
 }
 
+/// The median member's variance, of those standing, at least 1.
+pub(super) fn median_spread(histories: &[&MemberHistory], standing: &[usize]) -> u64 {
+    let spreads = standing.iter().map(|&at| histories[at].spread as i64).collect();
+    median_i64(spreads).max(1) as u64
+}
+
 /// The shifts at scale `scale` of `histories`, whose baselines are complete; `standing` are those
 /// whose median is taken off.
 pub(super) fn shifts(
@@ -253,8 +259,7 @@ pub(super) fn shifts(
     policy: &HistoryPolicy,
     scale: usize,
 ) -> Vec<Shift> {
-    let spreads = standing.iter().map(|&at| histories[at].spread as i64).collect();
-    let least = median_i64(spreads).max(1) as u64;
+    let least = median_spread(histories, standing);
     let width = histories.first().map_or(0, |history| history.baseline.len());
     let centre: Vec<i64> = (0..width)
         .map(|column| {

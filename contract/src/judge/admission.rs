@@ -314,11 +314,6 @@ impl Admission {
         self.terms.byzantine.saturating_sub(self.suspects)
     }
 
-    /// `n × d`: the updates that enter, by member id.
-    pub fn updates(&self) -> ArrayView2<'_, i32> {
-        rows_to(&self.values, self.admitted())
-    }
-
     /// Aggregates what was admitted.
     ///
     /// # Errors

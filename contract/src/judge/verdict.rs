@@ -19,10 +19,6 @@ use crate::aggregate::{bearings, UpdateUse};
 use crate::integer::{div_half_even, isqrt_u128, median_u64};
 use crate::trust::{after_round_all, mark_of};
 
-/// The distance to the nearest other update is measured while n²·d is at most this: it takes no
-/// part in any verdict, and must not cost more than the aggregation of a large model.
-pub(super) const NEAREST_WORK_MAX: u128 = 1 << 30;
-
 /// What was measured about every scored row.
 struct Scores<'a> {
     aggregate: &'a RoundAggregate,
@@ -63,7 +59,7 @@ pub(super) fn fail(admission: &Admission, failure: RoundFailure) -> RoundJudgeme
 }
 
 fn score<'a>(admission: &Admission, aggregate: &'a RoundAggregate) -> Scores<'a> {
-    let scored = admission.lines.iter().filter(|line| line.row.is_some()).count();
+    let scored = admission.scored();
     let rows = rows_to(&admission.values, scored);
     let (bearings, aggregate_square) = bearings(rows, &aggregate.values);
     let cosines_micro: Vec<i64> = bearings.iter().map(|one| one.cosine_micro).collect();
@@ -71,8 +67,7 @@ fn score<'a>(admission: &Admission, aggregate: &'a RoundAggregate) -> Scores<'a>
         bearings.iter().map(|one| isqrt_u128(one.distance_squared)).collect();
     measure_as_sent(admission, aggregate_square, &cosines_micro, &mut distances);
     let median_distance = median_u64(&distances[..admission.admitted()]).unwrap_or(0);
-    let work = (scored as u128).pow(2) * rows.ncols() as u128;
-    let nearest = (scored > 1 && work <= NEAREST_WORK_MAX).then(|| {
+    let nearest = admission.measures_nearest().then(|| {
         let squares = admission.distances_between(&(0..scored).collect::<Vec<usize>>());
         let squares = squares.expect("values of an update are in range");
         let others = |i: usize| (0..scored).filter(move |&j| j != i);

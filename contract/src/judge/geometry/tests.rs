@@ -98,6 +98,21 @@ fn the_rules_that_measure_pairs_are_those_that_use_them() {
     }
 }
 
+/// Of a large model the distances cost as much as the rule asks for, and no more.
+#[test]
+fn who_is_in_quarantine_is_measured_only_where_verdicts_say_how_near_it_is() {
+    let measured = |d: usize| {
+        let rows: Vec<Vec<i32>> = (0..128).map(|at| vec![at; d]).collect();
+        let admission = admit(with_standing(inputs(terms(F, 5), &rows), 7, Standing::Quarantine));
+        let some = admission.distances_between(&[0, 126]).expect("values are in range");
+        // The row in quarantine went to the end.
+        assert_eq!(some[1], 127 * 127 * d as u128);
+        admission.measured().len()
+    };
+    assert_eq!(measured(1 << 16), 128);
+    assert_eq!(measured((1 << 16) + 1), 127);
+}
+
 #[test]
 fn nothing_is_known_of_values_out_of_range() {
     let mut rows = vec![vec![1, 2]; N];
